@@ -1,0 +1,105 @@
+// One channel as the multiplexer sees it: its queues, its credit, and how it ends.
+//
+// Thread rule: guarded by the mutex of its connection, all of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <boost/system/error_code.hpp>
+#include <gangway/bytes.hpp>
+
+#include "channels/fifo.hpp"
+#include "channels/write_queue.hpp"
+#include "core/item_codec.hpp"
+
+namespace gangway::detail {
+
+/// An item that has arrived, as it was sent: the thread that takes it decodes it.
+struct InItem {
+  ItemKind kind = ItemKind::integer;
+  std::int64_t integer = 0;  // for ItemKind::integer
+  Bytes payload;             // for the others
+  std::uint64_t cost = 0;    // what its taker gives back to the sender
+};
+
+/// A send under way. It belongs to whoever sends; the multiplexer refers to it from
+/// send() until finished(), or until it is withdrawn.
+class OutItem : public WriteQueue::Borrowed {
+ public:
+  OutItem(ItemKind item_kind, std::span<const std::byte> bytes) : kind(item_kind), payload(bytes) {}
+  OutItem(const OutItem&) = delete;
+  OutItem& operator=(const OutItem&) = delete;
+
+  /// Everything has been written or copied, or nothing more will be.
+  virtual void finished(boost::system::error_code error) = 0;
+
+  void on_written(std::size_t size) final {
+    borrowed -= size;
+    if (borrowed == 0 && begun && cut == payload.size()) finished({});
+  }
+
+  const ItemKind kind;
+  std::span<const std::byte> payload;
+  bool begun = false;        // its first frame was cut
+  std::size_t cut = 0;       // bytes that are in frames
+  std::size_t borrowed = 0;  // bytes of those that the write queue still refers to
+
+ protected:
+  ~OutItem() = default;
+};
+
+/// Somebody who waits for something to arrive on a channel, or for its end.
+class ChannelWaiter {
+ public:
+  virtual void wake() = 0;
+
+ protected:
+  ~ChannelWaiter() = default;
+};
+
+struct ChannelState {
+  explicit ChannelState(std::uint32_t number) : id(number) {}
+
+  const std::uint32_t id;
+
+  // How it ends.
+  bool sendable = true;    // neither side closed it, the connection lives
+  bool receivable = true;  // more may arrive
+  bool closed = false;     // one of the sides closed it (not so when the connection was lost)
+  bool claimed = false;    // somebody here has or had a handle
+  bool execs = false;      // the channel of a task: EXEC was its first item
+  std::optional<std::string> error;  // the peer's
+  bool error_raised = false;         // somebody has got it
+
+  // Receiving.
+  struct Assembly {
+    Bytes payload;
+    std::uint64_t total = 0;
+    std::uint64_t cost = 0;     // so far
+    std::uint64_t granted = 0;  // of that, given back already
+    ItemKind kind{};
+  };
+  Fifo<InItem> arrived;
+  std::unique_ptr<Assembly> assembly;  // the item that is arriving
+  std::uint64_t allowance = 0;         // what the peer may still send
+  std::uint64_t to_grant = 0;          // taken, and not yet told to the peer
+  bool any_item = false;               // one has begun
+
+  // Sending.
+  Fifo<OutItem*> outgoing;
+  std::uint64_t credit = 0;
+  bool in_turn = false;  // it stands in the multiplexer's list of turns
+
+  // Waiting threads and operations, the first one first.
+  std::vector<ChannelWaiter*> receivers;
+  std::vector<ChannelWaiter*> end_waiters;
+  std::weak_ptr<void> handle;  // the live ChannelHandle, if any
+};
+
+}  // namespace gangway::detail

@@ -1,0 +1,225 @@
+// A connection: a multiplexer, the byte stream under it, and everybody who waits on it.
+//
+// This is the shell around the state machine: it moves bytes and wakes waiters. One mutex
+// guards the machine and everything reachable from it; no member holds it while waiting,
+// and no user code runs under it. A write is tried at once from the caller's thread; what
+// does not fit goes out from the thread that leads the runtime.
+//
+// Thread rule: every member may be called from any thread, the virtual functions of Owner
+// are called on the leading thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include <boost/system/error_code.hpp>
+#include <gangway/error.hpp>
+#include <gangway/value.hpp>
+
+#include "channels/multiplexer.hpp"
+#include "channels/preamble.hpp"
+#include "core/byte_stream.hpp"
+#include "core/callback_thread.hpp"
+#include "core/fork_guard.hpp"
+#include "core/runtime.hpp"
+
+namespace gangway::detail {
+
+/// Why a connection is over.
+struct ConnectionEnd {
+  boost::system::error_code code;
+  std::string text;
+  DeathRecord death;
+};
+
+/// Channels are ChannelRefs whose object is the handle; see channel.cpp.
+class ChannelHandle;
+
+class Connection final : public std::enable_shared_from_this<Connection>,
+                         public Runtime::Flusher,
+                         public ChannelTable,
+                         private Multiplexer::Events {
+ public:
+  using ChannelPtr = Multiplexer::ChannelPtr;
+
+  /// What the two sides do differently. Called with the connection's mutex held, unless
+  /// stated otherwise; must neither block nor call the connection back.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    /// The peer's HELLO; a text returned is a reason to end the connection.
+    [[nodiscard]] virtual std::optional<std::string> on_hello(const Value& hello) = 0;
+    virtual void on_exec(const ChannelPtr&, Bytes) {}
+    virtual void on_interrupt(const ChannelPtr&) {}
+    virtual void on_terminate() {}
+    virtual void on_pong() {}
+    /// A STATUS request: its answer, a dict.
+    [[nodiscard]] virtual Value on_status() { return Value(Dict{}); }
+    /// The stream has ended; called once, without the mutex. The owner finds out what is to
+    /// be known and calls finish(), soon.
+    virtual void on_stream_end(ConnectionEnd end) = 0;
+    virtual void on_finished() {}
+  };
+
+  Connection(std::shared_ptr<Runtime> runtime, std::unique_ptr<ByteStream> stream,
+             const Multiplexer::Settings& settings);
+  ~Connection();
+
+  /// Starts reading. `nonce`: the stream begins with noise and its marker; `bootstrap` goes
+  /// out before everything else, then HELLO. The owner must outlive on_finished().
+  void start(std::weak_ptr<Owner> owner, std::optional<Nonce> nonce, Bytes bootstrap, const Value& hello);
+
+  [[nodiscard]] const std::shared_ptr<Runtime>& runtime() const noexcept { return runtime_; }
+  /// Where this connection's user code runs.
+  [[nodiscard]] std::shared_ptr<CallbackThread> callbacks();
+
+  // --- channels
+
+  /// Throws ConnectionLost, Error (too_many_channels).
+  [[nodiscard]] ChannelPtr open_channel();
+  /// The peer's max_item, once known.
+  void set_peer_max_item(std::uint64_t size) noexcept { peer_max_item_ = size; }
+
+  /// Sends, if that needs no waiting: the item was small and the stream is free. Throws as send.
+  [[nodiscard]] bool try_send(const ChannelPtr& channel, const EncodedItem& item);
+  /// Returns when the payload is not needed any more. Throws ChannelClosed, ConnectionLost,
+  /// DumpError (item_too_large), TimeoutError: nothing was sent then, or, when the text says
+  /// so, the item is still on its way.
+  void send(const ChannelPtr& channel, const EncodedItem& item, Deadline deadline = {});
+  /// The same for later: `done` is called on the leading thread or this one, with the mutex held.
+  class DetachedSend;
+  using PendingSend = std::weak_ptr<DetachedSend>;
+  PendingSend send_later(const ChannelPtr& channel, ItemKind kind, Bytes payload,
+                         std::function<void(boost::system::error_code)> done);
+  /// Takes a send back, if nothing of it has gone out: then `done` will not be called.
+  bool withdraw(const ChannelPtr& channel, const PendingSend& send);
+
+  /// The next item, if there is one now. Throws as receive.
+  [[nodiscard]] std::optional<InItem> try_receive(ChannelState& channel);
+  /// Throws RemoteError (once), EndOfChannel, ConnectionLost, TimeoutError.
+  [[nodiscard]] InItem receive(const ChannelPtr& channel, Deadline deadline = {});
+  /// The same, also ended by `waiter` being notified by somebody else: nothing then.
+  [[nodiscard]] std::optional<InItem> receive(const ChannelPtr& channel, Waiter& waiter, Deadline deadline);
+
+  /// Until nothing more will arrive. Throws RemoteError (once), ConnectionLost, TimeoutError.
+  void wait_end(const ChannelPtr& channel, Deadline deadline = {});
+  /// The same, also ended by `waiter` being notified by somebody else: false then.
+  [[nodiscard]] bool wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline deadline);
+  [[nodiscard]] bool try_wait_end(ChannelState& channel);
+
+  void close(const ChannelPtr& channel, std::optional<std::string_view> error = {});
+  /// The last handle is gone: closes the channel, unless there is a new one.
+  void release(const ChannelPtr& channel) noexcept;
+  [[nodiscard]] bool is_closed(const ChannelState& channel);
+  /// Of the error that ended the channel.
+  [[nodiscard]] std::string error_text(const ChannelState& channel);
+  void interrupt(const ChannelPtr& channel);
+
+  /// Asynchronous waits: `waiter.wake()` is called with the mutex held, once, when an item
+  /// (the end) has come; at once when it is there already.
+  void add_receiver(const ChannelPtr& channel, ChannelWaiter& waiter);
+  void add_end_waiter(const ChannelPtr& channel, ChannelWaiter& waiter);
+  /// True when it was still waiting.
+  bool remove_waiter(const ChannelPtr& channel, ChannelWaiter& waiter);
+
+  /// ChannelTable: for items that refer to channels.
+  std::uint32_t id_of(const ChannelRef& channel) override;
+  ChannelRef channel(std::uint32_t id) override;
+  /// The handle of a channel, made when there is none.
+  [[nodiscard]] std::shared_ptr<ChannelHandle> handle_of(const ChannelPtr& channel);
+
+  // --- the connection
+
+  /// Round trips of the connection itself. Throw ConnectionLost, TimeoutError.
+  [[nodiscard]] Value status(Deadline deadline);
+  void ping(Deadline deadline);
+  /// Without waiting: Owner::on_pong tells of the answer.
+  void send_ping();
+  void send_terminate();
+
+  /// True once HELLO has arrived; throws what ended the connection before. False: timed out.
+  [[nodiscard]] bool wait_ready(Deadline deadline);
+  [[nodiscard]] bool wait_finished(Deadline deadline);
+  [[nodiscard]] bool ready();
+  [[nodiscard]] bool finished();
+  [[nodiscard]] std::size_t live_channels();
+  [[nodiscard]] std::string noise();
+
+  /// Ends the connection: every waiter gets `end`, later calls too. The first call counts.
+  void finish(ConnectionEnd end);
+  /// Writes what is waiting as far as that is possible now.
+  void flush() override;
+
+ private:
+  struct Request;  // a ping or a status under way
+  class BlockingSend;
+
+  std::optional<std::string> on_hello(std::span<const std::byte> pickle) override;
+  void on_item(const ChannelPtr& channel) override;
+  void on_end(const ChannelPtr& channel) override;
+  void on_exec(const ChannelPtr& channel, Bytes request) override;
+  void on_interrupt(const ChannelPtr& channel) override;
+  void on_terminate() override;
+  void on_pong(std::uint64_t cookie) override;
+  void on_status(std::uint64_t number) override;
+  void on_status_reply(std::uint64_t number, std::span<const std::byte> pickle) override;
+
+  void wait_readable();
+  void on_readable(boost::system::error_code error);
+  [[nodiscard]] bool read_some(boost::system::error_code& error, std::string& failure);
+  [[nodiscard]] std::size_t read_preamble(boost::system::error_code& error, std::string& failure);
+  void stream_ended(std::unique_lock<std::mutex>& lock, boost::system::error_code code, std::string text);
+
+  void write_out();
+  void output_added();
+  void wait_writable();
+
+  void on_write_failed(boost::system::error_code error);
+  void finish_request(std::unordered_map<std::uint64_t, Request*>& waiting, std::uint64_t number, Bytes answer);
+  [[nodiscard]] Bytes request(std::unordered_map<std::uint64_t, Request*>& waiting, Deadline deadline);
+  [[nodiscard]] bool wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline);
+  [[nodiscard]] bool wait_state(const bool& reached, Deadline deadline);
+  void wake_state_waiters();
+  void check_process() const;
+  [[noreturn]] void throw_end() const;
+  void check_sendable(const ChannelState& channel, std::size_t payload) const;
+  void after_take();
+  static void throw_channel_error(ChannelState& channel);
+  [[nodiscard]] std::optional<InItem> take_or_throw(ChannelState& channel);
+  [[nodiscard]] bool ended_or_throw(ChannelState& channel);
+
+  const std::shared_ptr<Runtime> runtime_;
+  const std::unique_ptr<ByteStream> stream_;
+  const ForkGuard fork_;
+
+  std::mutex mutex_;  // guards everything below
+  Multiplexer machine_;
+  std::weak_ptr<Owner> owner_;
+  std::optional<Preamble> preamble_;
+  std::string noise_;
+  std::uint64_t peer_max_item_ = limits::item;
+
+  bool reading_ = false;          // a wait for readability is out
+  bool writing_ = false;          // a wait for writability is out
+  bool flush_pending_ = false;    // the stand-by was asked to flush
+  int direct_writes_;             // how many sends may still go out at once, one write each
+  bool stream_over_ = false;
+  bool write_failed_ = false;
+  bool ready_ = false;
+  bool finished_ = false;
+  std::optional<ConnectionEnd> end_;
+  std::shared_ptr<CallbackThread> callbacks_;
+
+  std::uint64_t next_request_ = 1;  // 0 is send_ping's
+  std::unordered_map<std::uint64_t, Request*> pings_;
+  std::unordered_map<std::uint64_t, Request*> statuses_;
+  std::vector<Waiter*> state_waiters_;  // wait_ready, wait_finished
+};
+
+}  // namespace gangway::detail

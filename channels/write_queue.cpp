@@ -1,0 +1,106 @@
+#include "channels/write_queue.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace gangway::detail {
+
+// Room for `size` more copied bytes at the end of the queue.
+std::byte* WriteQueue::extend(std::size_t size) {
+  if (segments_.empty() || segments_.back().borrowed != nullptr) segments_.emplace_back();
+  segments_.back().size += size;
+  size_ += size;
+  const std::size_t at = copied_.size();
+  copied_.resize(at + size);
+  return copied_.data() + at;
+}
+
+void WriteQueue::append(std::span<const std::byte> bytes) {
+  if (!bytes.empty()) std::memcpy(extend(bytes.size()), bytes.data(), bytes.size());
+}
+
+void WriteQueue::append_frame(const FrameHeader& header, std::span<const std::byte> payload) {
+  std::byte* const to = extend(frame_header_size + payload.size());
+  store_header(to, header);
+  if (!payload.empty()) std::memcpy(to + frame_header_size, payload.data(), payload.size());
+}
+
+void WriteQueue::append_frame(const FrameHeader& header, std::span<const std::byte> prefix,
+                              std::span<const std::byte> payload, Borrowed& owner) {
+  append_frame(header, prefix);
+  if (payload.empty()) return;
+  segments_.push_back({payload.data(), payload.size(), &owner});
+  size_ += payload.size();
+}
+
+void WriteQueue::forget(Borrowed& owner) {
+  if (std::none_of(segments_.begin(), segments_.end(), [&](const Segment& s) { return s.owner == &owner; })) return;
+  std::vector<std::byte> copied;
+  copied.reserve(size_);
+  std::deque<Segment> segments;
+  const std::byte* from = copied_.data() + copied_begin_;
+  for (const Segment& segment : segments_) {
+    if (segment.borrowed != nullptr && segment.owner != &owner) {
+      segments.push_back(segment);
+      continue;
+    }
+    const std::byte* const begin = segment.borrowed != nullptr ? segment.borrowed : from;
+    if (segment.borrowed == nullptr) from += segment.size;
+    copied.insert(copied.end(), begin, begin + segment.size);
+    if (segments.empty() || segments.back().borrowed != nullptr) segments.emplace_back();
+    segments.back().size += segment.size;
+  }
+  copied_ = std::move(copied);
+  copied_begin_ = 0;
+  segments_ = std::move(segments);
+}
+
+std::span<const iovec> WriteQueue::gather(std::span<iovec> pieces) const {
+  std::size_t count = 0;
+  const std::byte* from = copied_.data() + copied_begin_;
+  for (const Segment& segment : segments_) {
+    if (count == pieces.size()) break;
+    const std::byte* const begin = segment.borrowed != nullptr ? segment.borrowed : from;
+    if (segment.borrowed == nullptr) from += segment.size;
+    pieces[count++] = {const_cast<std::byte*>(begin), segment.size};
+  }
+  return pieces.first(count);
+}
+
+void WriteQueue::consume(std::size_t size) {
+  size_ -= size;
+  while (size > 0) {
+    Segment& segment = segments_.front();
+    const std::size_t part = std::min(size, segment.size);
+    size -= part;
+    segment.size -= part;
+    Borrowed* const owner = segment.owner;
+    if (segment.borrowed != nullptr)
+      segment.borrowed += part;
+    else
+      copied_begin_ += part;
+    if (segment.size == 0) segments_.pop_front();
+    if (owner != nullptr) owner->on_written(part);
+  }
+  if (copied_begin_ == copied_.size()) {
+    copied_.clear();
+    copied_begin_ = 0;
+  } else if (copied_begin_ > 64 * 1024) {
+    copied_.erase(copied_.begin(), copied_.begin() + static_cast<std::ptrdiff_t>(copied_begin_));
+    copied_begin_ = 0;
+  }
+}
+
+std::vector<WriteQueue::Borrowed*> WriteQueue::abandon() {
+  std::vector<Borrowed*> owners;
+  for (const Segment& segment : segments_)
+    if (segment.owner != nullptr && std::find(owners.begin(), owners.end(), segment.owner) == owners.end())
+      owners.push_back(segment.owner);
+  copied_.clear();
+  copied_begin_ = 0;
+  segments_.clear();
+  size_ = 0;
+  return owners;
+}
+
+}  // namespace gangway::detail

@@ -1,0 +1,133 @@
+#include "gateways/bootstrap.hpp"
+
+#include <algorithm>
+
+#include "agent_bundle.hpp"
+#include "core/escape.hpp"
+#include "core/trace.hpp"
+#include "gateways/agent_path.hpp"
+
+namespace gangway::detail {
+
+namespace {
+
+constexpr std::int64_t protocol_major = 1;
+constexpr std::int64_t protocol_minor = 0;
+constexpr std::string_view version = "0.1.0";
+
+// What a shell or exec gives back when there is no such program, or it cannot be run.
+constexpr int exit_not_found = 127;
+constexpr int exit_not_executable = 126;
+
+std::string text_of(const Dict& hello, std::string_view key) {
+  const Value* const value = hello.find(key);
+  return value != nullptr && value->is_str() ? escape_for_display(value->as_str()) : std::string();
+}
+
+std::int64_t int_of(const Dict& hello, std::string_view key, std::int64_t otherwise) {
+  const Value* const value = hello.find(key);
+  return value != nullptr && value->is_int() ? value->as_int() : otherwise;
+}
+
+ExecModel execmodel_of(const XSpec& spec) {
+  const ExecModel model = spec.execmodel().value_or(ExecModel::thread);
+  if (model != ExecModel::thread && model != ExecModel::main_thread_only)
+    spec.reject("execmodel", "this version has the execution models thread and main_thread_only");
+  return model;
+}
+
+}  // namespace
+
+Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
+  if (spec.kind() != TransportKind::popen)
+    spec.reject(to_string(spec.kind()), "this version can start popen gateways only");
+  if (spec.has("via")) spec.reject("via", "this version can start popen gateways only");
+  // Ask for every value now: a bad one must not be found after the process has started.
+  (void)execmodel_of(spec);
+  (void)hello();
+  (void)settings();
+  argv_ = spec.python_command();
+  if (argv_.empty()) {
+    argv_ = {native_agent_path()};
+    if (spec.dont_write_bytecode()) argv_.emplace_back("-B");
+    return;
+  }
+  argv_.emplace_back("-u");
+  if (spec.dont_write_bytecode()) argv_.emplace_back("-B");
+  argv_.emplace_back("-c");
+  argv_.emplace_back(portable_stage0);
+  first_bytes_ = portable_bundle;
+}
+
+Value Bootstrap::hello() const {
+  Dict hello{
+      {"protocol", Tuple{protocol_major, protocol_minor}},
+      {"version", version},
+      {"max_frame", static_cast<std::int64_t>(limits::frame_accepted)},
+      {"max_item", spec_.max_item()},
+      {"capabilities", List{}},
+      {"nonce", Bytes(std::span<const std::byte>(nonce_))},
+      {"id", spec_.id().value_or("")},
+      {"window", spec_.window()},
+      {"max_channels", static_cast<std::int64_t>(limits::peer_channels)},
+      {"execmodel", to_string(execmodel_of(spec_))},
+      {"debug", trace::level()},
+  };
+  if (const auto chdir = spec_.chdir()) hello["chdir"] = *chdir;
+  if (const auto nice = spec_.nice()) hello["nice"] = *nice;
+  if (!spec_.env().empty()) {
+    Dict env;
+    // A part without "=" is the text "True", as os.environ takes no other type.
+    for (const auto& [name, value] : spec_.env()) env[name] = value.value_or("True");
+    hello["env"] = std::move(env);
+  }
+  return hello;
+}
+
+Multiplexer::Settings Bootstrap::settings() const {
+  Multiplexer::Settings settings;
+  settings.window = spec_.window();
+  settings.max_item = spec_.max_item();
+  return settings;
+}
+
+std::optional<std::string> Bootstrap::on_hello(const Value& value) {
+  failure_ = errc::bootstrap_failed;
+  if (!value.is_dict()) return "the agent's HELLO is not a dict";
+  const Dict& hello = value.as_dict();
+  info_ = {text_of(hello, "agent"),          text_of(hello, "version"),    text_of(hello, "python"),
+           text_of(hello, "implementation"), text_of(hello, "executable"), int_of(hello, "pid", 0)};
+  const Value* const protocol = hello.find("protocol");
+  const bool has_protocol = protocol != nullptr && protocol->is_tuple() && protocol->as_tuple().size() == 2 &&
+                            protocol->as_tuple()[0].is_int();
+  if (!has_protocol) return "the agent's HELLO names no version of the protocol";
+  if (protocol->as_tuple()[0].as_int() != protocol_major) {
+    failure_ = errc::version_mismatch;
+    return "the agent (" + info_.version + ") speaks version " + to_string(*protocol) + " of the protocol, this side (" +
+           std::string(version) + ") version " + std::to_string(protocol_major) + "." + std::to_string(protocol_minor);
+  }
+  if (const std::string error = text_of(hello, "error"); !error.empty()) return "the agent cannot serve: " + error;
+  peer_max_item_ = static_cast<std::uint64_t>(
+      std::max<std::int64_t>(1, int_of(hello, "max_item", static_cast<std::int64_t>(limits::item))));
+  failure_ = {};
+  return {};
+}
+
+ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) const {
+  const std::string program = spec_.python().value_or(argv_.front());
+  if (failure_) end.code = failure_;
+  if (end.code == errc::connection_lost) {
+    end.code = errc::bootstrap_failed;
+    if (end.death.exit_status == exit_not_found)
+      end.text = "no Python found: " + program + " (exit status 127)";
+    else if (end.death.exit_status == exit_not_executable)
+      end.text = program + " cannot be executed (exit status 126)";
+    else
+      end.text = program + " ended before it answered" +
+                 (end.death.known() ? ": " + end.death.summary() : std::string());
+  }
+  if (!noise.empty()) end.text += "\nit wrote: " + escape_for_display(noise.substr(0, 200));
+  return end;
+}
+
+}  // namespace gangway::detail

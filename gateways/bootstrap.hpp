@@ -1,0 +1,51 @@
+// How an agent is started and greeted: what to run, what to write first, what to make of
+// its answer or of its silence. No I/O (spec-docs/bootstrap.md).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gangway/gateway.hpp>
+#include <gangway/value.hpp>
+#include <gangway/xspec.hpp>
+
+#include "channels/connection.hpp"
+
+namespace gangway::detail {
+
+class Bootstrap {
+ public:
+  /// Throws SpecError for what this version cannot start, StartError when there is no
+  /// native agent to be found.
+  explicit Bootstrap(const XSpec& spec);
+
+  [[nodiscard]] const std::vector<std::string>& argv() const noexcept { return argv_; }
+  [[nodiscard]] const Nonce& nonce() const noexcept { return nonce_; }
+  /// Before the first frame.
+  [[nodiscard]] std::string_view first_bytes() const noexcept { return first_bytes_; }
+  [[nodiscard]] Value hello() const;
+  [[nodiscard]] Multiplexer::Settings settings() const;
+
+  /// The agent's HELLO. A text returned is the reason why it cannot be used; failure() has
+  /// its code then.
+  [[nodiscard]] std::optional<std::string> on_hello(const Value& hello);
+  [[nodiscard]] boost::system::error_code failure() const noexcept { return failure_; }
+  [[nodiscard]] const AgentInfo& info() const noexcept { return info_; }
+  [[nodiscard]] std::uint64_t peer_max_item() const noexcept { return peer_max_item_; }
+
+  /// The stream ended before HELLO: why, for the user.
+  [[nodiscard]] ConnectionEnd explain(ConnectionEnd end, std::string_view noise) const;
+
+ private:
+  XSpec spec_;
+  std::vector<std::string> argv_;
+  std::string_view first_bytes_;
+  Nonce nonce_;
+  boost::system::error_code failure_;
+  AgentInfo info_;
+  std::uint64_t peer_max_item_ = 0;
+};
+
+}  // namespace gangway::detail

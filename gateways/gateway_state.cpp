@@ -1,0 +1,244 @@
+#include "gateways/gateway_state.hpp"
+
+#include <algorithm>
+
+#include "core/escape.hpp"
+#include "core/trace.hpp"
+
+namespace gangway::detail {
+
+namespace {
+
+// The stream has ended: so long the process has to end by itself, for its exit status to
+// be known; then its keeper is told to kill it; then the error goes out without a status.
+constexpr std::chrono::milliseconds exit_patience{500};
+constexpr std::chrono::milliseconds kill_patience{1000};
+
+// The last lines of stderr that an error text shows; the death record has all that was kept.
+constexpr std::size_t shown_stderr = 2000;
+
+std::string_view last_lines(std::string_view text) {
+  while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
+  if (text.size() <= shown_stderr) return text;
+  text.remove_prefix(text.size() - shown_stderr);
+  return text.substr(std::min(text.size(), text.find('\n') + 1));
+}
+
+}  // namespace
+
+GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, XSpec spec, const std::string& cookie,
+                           std::function<void()> on_exit)
+    : runtime_(std::move(runtime)),
+      spec_(std::move(spec)),
+      id_(spec_.id().value_or("")),
+      bootstrap_(spec_),
+      start_deadline_(Clock::now() + spec_.connect_timeout()),
+      process_(std::make_shared<PopenProcess>(*runtime_, bootstrap_.argv(),
+                                              std::vector<std::pair<std::string, std::string>>{{"GANGWAY_COOKIE", cookie}})),
+      connection_(std::make_shared<Connection>(runtime_, process_->take_stream(), bootstrap_.settings())),
+      on_exit_(std::move(on_exit)),
+      liveness_(spec_.keepalive(), Clock::now()),
+      ticker_(runtime_->io()),
+      patience_(runtime_->io()) {}
+
+std::shared_ptr<GatewayState> GatewayState::launch(std::shared_ptr<Runtime> runtime, XSpec spec,
+                                                   const std::string& cookie, std::function<void()> on_exit) {
+  std::shared_ptr<GatewayState> state(new GatewayState(std::move(runtime), std::move(spec), cookie, std::move(on_exit)));
+  state->start();
+  return state;
+}
+
+// In a forked child everything here is a copy of the parent's: nothing is closed in order.
+GatewayState::~GatewayState() {
+  if (!fork_.in_child()) process_->close();
+}
+
+void GatewayState::start() {
+  trace::log("gateway ", id_, ": started pid ", process_->pid());
+  process_->watch([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->on_process_exit();
+  });
+  connection_->start(weak_from_this(), bootstrap_.nonce(), Bytes(bootstrap_.first_bytes()), bootstrap_.hello());
+  const std::lock_guard lock(mutex_);
+  if (liveness_.interval() > Clock::duration::zero()) tick();
+}
+
+void GatewayState::check_process() const {
+  if (fork_.in_child())
+    throw_error(errc::terminated, "gateway " + id_ + " belongs to the parent process: not usable after fork");
+}
+
+void GatewayState::wait_ready() {
+  if (connection_->wait_ready(start_deadline_)) return;
+  ConnectionEnd end{errc::bootstrap_timeout, "the agent did not answer within " +
+                                                 std::to_string(spec_.connect_timeout().count()) + " ms", process_->death()};
+  end = bootstrap_.explain(std::move(end), connection_->noise());
+  if (const auto shown = last_lines(end.death.stderr_tail); !shown.empty())
+    end.text += "\nstderr:\n" + escape_for_display(shown);
+  connection_->finish(end);
+  process_->ask_keeper();
+  throw_error(end.code, "gateway " + id_ + ": " + end.text);
+}
+
+AgentInfo GatewayState::info() {
+  wait_ready();
+  return bootstrap_.info();
+}
+
+std::optional<std::string> GatewayState::on_hello(const Value& hello) {
+  if (auto reason = bootstrap_.on_hello(hello)) return reason;
+  connection_->set_peer_max_item(bootstrap_.peer_max_item());
+  process_->set_worker(static_cast<pid_t>(bootstrap_.info().pid));
+  return {};
+}
+
+// --- liveness
+
+void GatewayState::tick() {
+  ticker_.expires_after(liveness_.interval());
+  ticker_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    const auto self = weak.lock();
+    if (error || !self || self->connection_->finished()) return;
+    bool ping = false;
+    {
+      const std::lock_guard lock(self->mutex_);
+      ping = self->liveness_.on_tick() == Liveness::Action::send_ping;
+      self->tick();
+    }
+    if (ping) self->connection_->send_ping();
+  });
+}
+
+void GatewayState::on_pong() {
+  const std::lock_guard lock(mutex_);
+  liveness_.on_pong(Clock::now());
+}
+
+std::optional<Clock::duration> GatewayState::unresponsive() {
+  const std::lock_guard lock(mutex_);
+  return liveness_.unresponsive(Clock::now());
+}
+
+// --- the end
+
+void GatewayState::on_stream_end(ConnectionEnd end) {
+  {
+    const std::lock_guard lock(mutex_);
+    stream_end_ = std::move(end);
+  }
+  if (process_->ended())
+    conclude();
+  else
+    after(exit_patience, &GatewayState::ask_keeper);
+}
+
+void GatewayState::on_process_exit() {
+  trace::log("gateway ", id_, ": process ended");
+  bool stream_ended;
+  {
+    const std::lock_guard lock(mutex_);
+    stream_ended = stream_end_.has_value();
+  }
+  if (stream_ended || connection_->finished())
+    conclude();
+  else
+    after(exit_patience, &GatewayState::conclude);  // its last words are still in the pipe
+}
+
+// `what` after `time`, and conclude() if even that does not bring the end.
+void GatewayState::after(std::chrono::milliseconds time, void (GatewayState::*what)()) {
+  const std::lock_guard lock(mutex_);
+  patience_.expires_after(time);
+  patience_.async_wait([weak = weak_from_this(), what](boost::system::error_code error) {
+    const auto self = weak.lock();
+    if (error || !self) return;
+    ((*self).*what)();
+    if (what != &GatewayState::conclude) self->after(kill_patience, &GatewayState::conclude);
+  });
+}
+
+void GatewayState::conclude() {
+  ConnectionEnd end{errc::connection_lost, "the connection was lost", {}};
+  bool asked;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stream_end_) end = *stream_end_;
+    asked = asked_to_end_;
+    ticker_.cancel();
+    if (process_->ended()) patience_.cancel();
+  }
+  end.death = process_->death();
+  if (!connection_->finished()) {
+    if (asked && end.code == errc::connection_lost) {
+      end.code = errc::terminated;
+      end.text = "the gateway was terminated";
+    } else if (!connection_->ready()) {
+      end = bootstrap_.explain(std::move(end), connection_->noise());
+    } else if (end.death.known()) {
+      end.text += ": " + end.death.summary();
+    }
+    end.text = "gateway " + id_ + ": " + end.text;
+    const auto shown = last_lines(end.death.stderr_tail);
+    if (!asked && !shown.empty()) end.text += "\nlast lines of its stderr:\n" + escape_for_display(shown);
+    trace::log(end.text);
+    connection_->finish(std::move(end));
+  }
+  if (process_->ended()) process_->close();
+  const std::lock_guard lock(mutex_);
+  concluded_ = process_->ended();
+  wake_waiters();
+}
+
+void GatewayState::exit() noexcept {
+  if (fork_.in_child()) return;
+  std::function<void()> on_exit;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(asked_to_end_, true)) return;
+    on_exit = std::exchange(on_exit_, nullptr);
+  }
+  try {
+    connection_->send_terminate();
+  } catch (const std::exception& problem) {
+    trace::log("gateway ", id_, ": terminate not sent: ", problem.what());
+  }
+  if (on_exit) on_exit();
+}
+
+void GatewayState::wake_waiters() {
+  for (Waiter* waiter : waiters_) waiter->notify();
+}
+
+bool GatewayState::gone() {
+  const std::lock_guard lock(mutex_);
+  return concluded_;
+}
+
+bool GatewayState::wait_gone(Deadline deadline) {
+  if (Runtime::in_handler()) throw_error(errc::would_deadlock, "waiting for a gateway's end on the thread that does the I/O");
+  Waiter waiter(*runtime_);
+  std::unique_lock lock(mutex_);
+  waiters_.push_back(&waiter);
+  bool in_time = true;
+  while (!concluded_ && in_time) {
+    waiter.rearm();
+    lock.unlock();
+    in_time = runtime_->wait(waiter, deadline);
+    lock.lock();
+  }
+  std::erase(waiters_, &waiter);
+  return concluded_;
+}
+
+bool GatewayState::enforce(Termination& termination) {
+  switch (termination.resume(gone(), Clock::now())) {
+    case Termination::Action::wait: return false;
+    case Termination::Action::ask_keeper: process_->ask_keeper(); return false;
+    case Termination::Action::kill: process_->kill(); return false;
+    case Termination::Action::give_up:
+    case Termination::Action::done: return true;
+  }
+  return true;
+}
+
+}  // namespace gangway::detail

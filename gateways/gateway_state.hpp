@@ -1,0 +1,93 @@
+// What all copies of a Gateway share: the process, the connection, and the story of its
+// end.
+//
+// Lives as long as the group, a handle, or the connection needs it. Thread rule: any
+// thread; the Connection::Owner functions as stated there.
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include <gangway/gateway.hpp>
+#include <gangway/xspec.hpp>
+
+#include "channels/connection.hpp"
+#include "core/fork_guard.hpp"
+#include "gateways/bootstrap.hpp"
+#include "gateways/liveness.hpp"
+#include "gateways/popen_process.hpp"
+#include "gateways/termination.hpp"
+
+namespace gangway::detail {
+
+class GatewayState final : public Connection::Owner, public std::enable_shared_from_this<GatewayState> {
+ public:
+  /// Starts the process and writes bootstrap and HELLO, without waiting for an answer.
+  /// Throws SpecError, StartError. `on_exit` is called by exit(), once.
+  [[nodiscard]] static std::shared_ptr<GatewayState> launch(std::shared_ptr<Runtime> runtime, XSpec spec,
+                                                            const std::string& cookie, std::function<void()> on_exit);
+  ~GatewayState() override;
+
+  /// Waits for the agent's HELLO. Throws StartError.
+  void wait_ready();
+
+  [[nodiscard]] const std::string& id() const noexcept { return id_; }
+  [[nodiscard]] const XSpec& spec() const noexcept { return spec_; }
+  [[nodiscard]] AgentInfo info();
+  [[nodiscard]] Connection& connection() const noexcept { return *connection_; }
+  [[nodiscard]] bool in_forked_child() const noexcept { return fork_.in_child(); }
+  /// Throws in a forked child: it must not speak on its parent's connection.
+  void check_process() const;
+
+  [[nodiscard]] std::optional<Clock::duration> unresponsive();
+  [[nodiscard]] DeathRecord death() { return process_->death(); }
+  [[nodiscard]] pid_t pid() const noexcept { return process_->pid(); }
+
+  void exit() noexcept;
+  /// Gone: the connection has ended and the process was reaped.
+  [[nodiscard]] bool gone();
+  [[nodiscard]] bool wait_gone(Deadline deadline);
+  /// Drives the end of an agent that was asked to go. True when there is nothing more to do.
+  [[nodiscard]] bool enforce(Termination& termination);
+
+ private:
+  GatewayState(std::shared_ptr<Runtime> runtime, XSpec spec, const std::string& cookie, std::function<void()> on_exit);
+  void start();
+
+  std::optional<std::string> on_hello(const Value& hello) override;
+  void on_pong() override;
+  void on_stream_end(ConnectionEnd end) override;
+
+  void on_process_exit();
+  void after(std::chrono::milliseconds time, void (GatewayState::*what)());
+  void ask_keeper() { process_->ask_keeper(); }
+  void conclude();
+  void tick();
+  void wake_waiters();
+
+  const std::shared_ptr<Runtime> runtime_;
+  const XSpec spec_;
+  const std::string id_;
+  const ForkGuard fork_;
+  Bootstrap bootstrap_;  // written by on_hello only, which wait_ready waits for
+  const Clock::time_point start_deadline_;
+  const std::shared_ptr<PopenProcess> process_;
+  const std::shared_ptr<Connection> connection_;
+
+  std::mutex mutex_;  // guards what follows; taken after the connection's, never before
+  std::function<void()> on_exit_;
+  Liveness liveness_;
+  boost::asio::steady_timer ticker_;
+  boost::asio::steady_timer patience_;
+  std::optional<ConnectionEnd> stream_end_;  // until it is concluded
+  bool asked_to_end_ = false;
+  bool concluded_ = false;
+  std::vector<Waiter*> waiters_;  // for the end
+};
+
+}  // namespace gangway::detail

@@ -1,0 +1,196 @@
+#include <gangway/group.hpp>
+
+#include <algorithm>
+#include <mutex>
+
+#include "core/fork_guard.hpp"
+#include "core/runtime.hpp"
+#include "core/trace.hpp"
+#include "gateways/cookie.hpp"
+#include "gateways/gateway_state.hpp"
+
+namespace gangway {
+
+using detail::GatewayState;
+using GatewayPtr = std::shared_ptr<GatewayState>;
+
+struct Group::State {
+  const std::shared_ptr<detail::Runtime> runtime = detail::Runtime::shared();
+  const std::string cookie = detail::agent_cookie();
+  const detail::ForkGuard fork;
+
+  std::mutex mutex;
+  std::vector<GatewayPtr> members;  // in the order of creation
+  std::vector<GatewayPtr> exited;   // asked to end, not yet known to be gone
+  std::vector<std::string> starting;  // ids that are taken by gateways under way
+  std::uint64_t next_id = 0;
+
+  [[nodiscard]] auto find(std::string_view id) {
+    return std::find_if(members.begin(), members.end(), [&](const GatewayPtr& member) { return member->id() == id; });
+  }
+  [[nodiscard]] bool taken(std::string_view id) {
+    return find(id) != members.end() || std::find(starting.begin(), starting.end(), id) != starting.end();
+  }
+};
+
+Group::Group() : state_(std::make_shared<State>()) {}
+
+Group::~Group() {
+  if (state_->fork.in_child()) return;
+  try {
+    (void)terminate(std::chrono::seconds(1));
+  } catch (const std::exception& problem) {
+    trace::log("terminating a group failed: ", problem.what());
+  }
+}
+
+void Group::allocate_id(XSpec& spec) {
+  if (spec.has("id")) return;
+  const std::lock_guard lock(state_->mutex);
+  const std::string id = "gw" + std::to_string(state_->next_id++);
+  if (state_->taken(id)) throw_error(errc::group_error, "the id " + id + " is in use");
+  spec.set("id", id);
+}
+
+GatewayPtr Group::launch(XSpec& spec) {
+  if (state_->fork.in_child()) throw_error(errc::group_error, "this group belongs to the parent process");
+  allocate_id(spec);
+  const std::string id = spec.id().value();
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->taken(id)) throw_error(errc::group_error, "the id " + id + " is in use");
+    state_->starting.push_back(id);
+  }
+  GatewayPtr gateway;
+  const auto launched = [&] {
+    const std::lock_guard lock(state_->mutex);
+    std::erase(state_->starting, id);
+    if (gateway) state_->members.push_back(gateway);
+  };
+  try {
+    gateway = GatewayState::launch(state_->runtime, spec, state_->cookie,
+                                   [state = std::weak_ptr(state_), id] { leave(state, id); });
+  } catch (...) {
+    launched();
+    throw;
+  }
+  launched();
+  return gateway;
+}
+
+// A member was asked to end: it is no member any more, but still has to be waited for.
+void Group::leave(const std::weak_ptr<State>& weak, const std::string& id) {
+  const auto state = weak.lock();
+  if (!state) return;
+  const std::lock_guard lock(state->mutex);
+  const auto member = state->find(id);
+  if (member == state->members.end()) return;
+  std::erase_if(state->exited, [](const GatewayPtr& gateway) { return gateway->gone(); });
+  state->exited.push_back(*member);
+  state->members.erase(member);
+}
+
+Gateway Group::makegateway(std::string_view spec) { return makegateway(XSpec(spec.empty() ? "popen" : spec)); }
+
+Gateway Group::makegateway(XSpec spec) {
+  const GatewayPtr gateway = launch(spec);
+  try {
+    gateway->wait_ready();
+  } catch (...) {
+    gateway->exit();
+    throw;
+  }
+  return Gateway(gateway);
+}
+
+std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) {
+  std::vector<Gateway> all;
+  try {
+    for (std::size_t at = 0; at < specs.size(); ++at) {
+      // Not more at a time than are good for them: wait for the one that has had most time.
+      if (at >= limits::parallel_starts) all[at - limits::parallel_starts].state().wait_ready();
+      XSpec spec(specs[at]);
+      all.push_back(Gateway(launch(spec)));
+    }
+    for (const Gateway& gateway : all) gateway.state().wait_ready();
+  } catch (...) {
+    for (Gateway& gateway : all) gateway.exit();
+    throw;
+  }
+  return all;
+}
+
+std::size_t Group::size() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->members.size();
+}
+
+std::vector<Gateway> Group::gateways() const {
+  const std::lock_guard lock(state_->mutex);
+  std::vector<Gateway> all;
+  all.reserve(state_->members.size());
+  for (const GatewayPtr& member : state_->members) all.push_back(Gateway(member));
+  return all;
+}
+
+std::size_t Group::count(std::string_view id) const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->find(id) == state_->members.end() ? 0 : 1;
+}
+
+Gateway Group::at(std::string_view id) const {
+  const std::lock_guard lock(state_->mutex);
+  const auto member = state_->find(id);
+  if (member == state_->members.end()) throw_error(errc::group_error, "no gateway " + std::string(id));
+  return Gateway(*member);
+}
+
+Gateway Group::at(std::size_t index) const {
+  const std::lock_guard lock(state_->mutex);
+  if (index >= state_->members.size()) throw_error(errc::group_error, "no gateway number " + std::to_string(index));
+  return Gateway(state_->members[index]);
+}
+
+TerminateReport Group::terminate(std::optional<std::chrono::nanoseconds> timeout) {
+  if (state_->fork.in_child()) return {};
+  if (detail::Runtime::in_handler()) throw_error(errc::would_deadlock, "terminate on the thread that does the I/O");
+  const auto deadline = detail::deadline_after(timeout);
+  for (Gateway& member : gateways()) member.exit();
+
+  std::vector<GatewayPtr> leaving;
+  {
+    const std::lock_guard lock(state_->mutex);
+    leaving = state_->exited;
+  }
+  TerminateReport report;
+  std::vector<detail::Termination> machines(leaving.size(), detail::Termination(deadline));
+  for (;;) {
+    GatewayPtr waited_for;
+    detail::Deadline next;
+    for (std::size_t at = 0; at < leaving.size(); ++at) {
+      if (leaving[at]->enforce(machines[at])) continue;
+      waited_for = leaving[at];
+      const auto step = machines[at].next();
+      if (step && (!next || *step < *next)) next = step;
+    }
+    if (!waited_for) break;
+    (void)waited_for->wait_gone(next);
+  }
+  for (std::size_t at = 0; at < leaving.size(); ++at) {
+    if (machines[at].killed()) report.killed.push_back(leaving[at]->id());
+    if (!leaving[at]->gone())
+      report.survivors.push_back(leaving[at]->id() + " (pid " + std::to_string(leaving[at]->pid()) + ")");
+  }
+  const std::lock_guard lock(state_->mutex);
+  std::erase_if(state_->exited, [](const GatewayPtr& gateway) { return gateway->gone(); });
+  return report;
+}
+
+Group& default_group() {
+  static Group group;
+  return group;
+}
+
+Gateway makegateway(std::string_view spec) { return default_group().makegateway(spec); }
+
+}  // namespace gangway

@@ -1,0 +1,63 @@
+// The process side of a popen gateway: the agent's keeper as a child of this program, its
+// pipes, its stderr, and the news of its end.
+//
+// Thread rule: the end is reported on the leading thread; everything else on any.
+#pragma once
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/fd_stream.hpp"
+#include "core/process.hpp"
+#include "core/runtime.hpp"
+#include "gateways/stderr_pump.hpp"
+
+namespace gangway::detail {
+
+class PopenProcess : public std::enable_shared_from_this<PopenProcess> {
+ public:
+  /// Throws SpawnError.
+  PopenProcess(Runtime& runtime, std::vector<std::string> argv,
+               std::vector<std::pair<std::string, std::string>> extra_env);
+
+  [[nodiscard]] std::unique_ptr<ByteStream> take_stream() { return std::move(stream_); }
+  /// `on_exit` is called once, when the process has ended and was reaped.
+  void watch(std::function<void()> on_exit);
+
+  /// The agent's own pid, as it says. Believed only if that process is the keeper's child.
+  void set_worker(pid_t pid);
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  [[nodiscard]] bool ended();
+  /// With the end of stderr, as far as that is there now.
+  [[nodiscard]] DeathRecord death();
+
+  /// Tells the keeper to kill the agent's process group.
+  void ask_keeper() noexcept;
+  /// Kills the agent's group and the keeper's.
+  void kill() noexcept;
+  /// Reaps if it has ended. For those who cannot wait for the leading thread's news.
+  void poll();
+  void close() noexcept;
+
+ private:
+  void wait_for_exit();
+
+  Runtime& runtime_;
+  std::mutex mutex_;
+  ChildProcess child_;
+  pid_t pid_ = -1;  // the keeper's
+  pid_t worker_pid_ = -1;
+  FileDescriptor worker_;  // a pidfd
+  boost::asio::posix::stream_descriptor exited_;  // a copy of the pidfd
+  std::unique_ptr<ByteStream> stream_;
+  std::shared_ptr<StderrPump> stderr_;
+  std::function<void()> on_exit_;
+};
+
+}  // namespace gangway::detail

@@ -1,0 +1,15 @@
+// All of Gangway's public API.
+#pragma once
+
+#include <gangway/big_int.hpp>
+#include <gangway/bytes.hpp>
+#include <gangway/channel.hpp>
+#include <gangway/convert.hpp>
+#include <gangway/death_record.hpp>
+#include <gangway/dump.hpp>
+#include <gangway/error.hpp>
+#include <gangway/gateway.hpp>
+#include <gangway/group.hpp>
+#include <gangway/limits.hpp>
+#include <gangway/value.hpp>
+#include <gangway/xspec.hpp>

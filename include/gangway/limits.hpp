@@ -1,0 +1,54 @@
+// Every limit that protects one side from the other, with its reason. None of them can be
+// raised by the peer. Sizes are in bytes.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace gangway::limits {
+
+// One buffer, and fair turns: 64 KiB take 20 us on a pipe, 10 ms on a 50 Mbit/s link.
+inline constexpr std::size_t frame_sent = 64 * 1024;
+// OpenSSH accepts the same; a peer may be of another opinion about fairness.
+inline constexpr std::size_t frame_accepted = 256 * 1024;
+
+// execnet's bound, so that a drop-in user notices nothing. `max_item=` in the spec.
+inline constexpr std::uint64_t item = std::uint64_t{2} << 30;
+// Every decoder and encoder here is iterative; 1,000 is what Python's own recursion allows.
+inline constexpr std::size_t nesting_depth = 1'000;
+// Two's complement: CPython's 4,300 digit limit for text does not apply.
+inline constexpr std::size_t int_bytes = 1024 * 1024;
+
+// OpenSSH has 2 MiB; programs written against execnet's unbounded queues need room.
+inline constexpr std::uint64_t window = 16 * 1024 * 1024;
+// Below this a sender could not even begin an item (wire.md, section 5).
+inline constexpr std::uint64_t window_least = 1024;
+// What an item costs beside its payload: an empty one still takes memory.
+inline constexpr std::uint64_t item_cost = 32;
+
+inline constexpr std::size_t live_channels = 16'384;  // about 200 bytes each when idle
+inline constexpr std::size_t peer_channels = 1'024;   // these allocate on our side
+
+// A peer that asks and never reads: pings, closes and credits pile up here.
+inline constexpr std::size_t control_frames_queued = 4'096;
+
+inline constexpr std::size_t noise = 64 * 1024;        // banners and rc files before the marker
+inline constexpr std::size_t stderr_tail = 32 * 1024;  // Mutagen's number
+inline constexpr std::size_t error_text = 64 * 1024;   // a traceback; fits one frame
+
+// Gateways of one group that start at the same time; more only makes each one slower.
+inline constexpr std::size_t parallel_starts = 16;
+
+inline constexpr std::chrono::seconds bootstrap_time{30};
+// How often a connection is asked whether its agent still answers, and after which time of
+// silence it is reported as unresponsive.
+inline constexpr std::chrono::seconds ping_interval{15};
+inline constexpr std::chrono::seconds unresponsive_after{45};
+
+// Group::terminate: from asking to TERM, from TERM to KILL, and how long a KILL may take
+// before the process is reported as a survivor.
+inline constexpr std::chrono::milliseconds term_grace{300};
+inline constexpr std::chrono::milliseconds kill_grace{1'000};
+
+}  // namespace gangway::limits
