@@ -65,6 +65,9 @@ class Connection::BlockingSend final : public OutItem {
 /// A send that owns its payload and itself.
 class Connection::DetachedSend final : public OutItem {
  public:
+  /// The payload stays with somebody else.
+  DetachedSend(const EncodedItem& item, std::function<void(error_code)> done)
+      : OutItem(item.kind, item.payload), done_(std::move(done)) {}
   DetachedSend(ItemKind item_kind, Bytes bytes, std::function<void(error_code)> done)
       : OutItem(item_kind, {}), bytes_(std::move(bytes)), done_(std::move(done)) {
     payload = bytes_.span();
@@ -96,12 +99,16 @@ Connection::~Connection() {
   if (!fork_.in_child()) stream_->close();
 }
 
-void Connection::start(std::weak_ptr<Owner> owner, std::optional<Nonce> nonce, Bytes bootstrap, const Value& hello) {
-  const std::lock_guard lock(mutex_);
+void Connection::start(std::weak_ptr<Owner> owner, std::optional<Nonce> nonce, Bytes bootstrap, const Value& hello,
+                       Bytes received) {
+  std::unique_lock lock(mutex_);
   owner_ = std::move(owner);
   if (nonce) preamble_.emplace(*nonce);
   machine_.preface(bootstrap);
   machine_.hello(encode_pickle(hello));
+  write_out();
+  if (!received.empty() && !machine_.feed(received))
+    return stream_ended(lock, errc::protocol_error, "protocol error: " + machine_.failure());
   write_out();
   wait_readable();
 }
@@ -251,13 +258,14 @@ void Connection::output_added() {
 void Connection::flush() {
   const std::lock_guard lock(mutex_);
   flush_pending_ = false;
-  if (machine_.has_output()) {
-    write_out();
-    flush_pending_ = true;
-    runtime_->flush_soon(weak_from_this());  // to see the flood end
-  } else {
+  if (!machine_.has_output()) {
     direct_writes_ = direct_writes_after_pause;
+    return;
   }
+  write_out();
+  if (writing_) return;  // the stream is full: the next send asks again
+  flush_pending_ = true;  // once more, to see the flood end
+  runtime_->flush_soon(weak_from_this());
 }
 
 // --- sending
@@ -324,8 +332,16 @@ void Connection::send(const ChannelPtr& channel, const EncodedItem& item, Deadli
 
 Connection::PendingSend Connection::send_later(const ChannelPtr& channel, ItemKind kind, Bytes payload,
                                                std::function<void(error_code)> done) {
+  return send_detached(channel, std::make_shared<DetachedSend>(kind, std::move(payload), std::move(done)));
+}
+
+Connection::PendingSend Connection::send_later(const ChannelPtr& channel, const EncodedItem& item,
+                                               std::function<void(error_code)> done) {
+  return send_detached(channel, std::make_shared<DetachedSend>(item, std::move(done)));
+}
+
+Connection::PendingSend Connection::send_detached(const ChannelPtr& channel, std::shared_ptr<DetachedSend> send) {
   const std::lock_guard lock(mutex_);
-  const auto send = std::make_shared<DetachedSend>(kind, std::move(payload), std::move(done));
   if (send->payload.size() > peer_max_item_) {
     send->finished(errc::item_too_large);
     return send;
@@ -693,7 +709,7 @@ void Connection::on_pong(std::uint64_t cookie) {
 
 void Connection::on_status(std::uint64_t number) {
   const auto owner = owner_.lock();
-  if (owner) machine_.reply_status(number, encode_pickle(owner->on_status()));
+  if (owner) machine_.reply_status(number, encode_pickle(owner->on_status(machine_.live())));
 }
 
 void Connection::on_status_reply(std::uint64_t number, std::span<const std::byte> pickle) {

@@ -60,7 +60,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
     virtual void on_terminate() {}
     virtual void on_pong() {}
     /// A STATUS request: its answer, a dict.
-    [[nodiscard]] virtual Value on_status() { return Value(Dict{}); }
+    [[nodiscard]] virtual Value on_status([[maybe_unused]] std::size_t live_channels) { return Value(Dict{}); }
     /// The stream has ended; called once, without the mutex. The owner finds out what is to
     /// be known and calls finish(), soon.
     virtual void on_stream_end(ConnectionEnd end) = 0;
@@ -72,8 +72,10 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   ~Connection();
 
   /// Starts reading. `nonce`: the stream begins with noise and its marker; `bootstrap` goes
-  /// out before everything else, then HELLO. The owner must outlive on_finished().
-  void start(std::weak_ptr<Owner> owner, std::optional<Nonce> nonce, Bytes bootstrap, const Value& hello);
+  /// out before everything else, then HELLO. `received`: what was read from the stream before,
+  /// without a marker. The owner must outlive on_finished().
+  void start(std::weak_ptr<Owner> owner, std::optional<Nonce> nonce, Bytes bootstrap, const Value& hello,
+             Bytes received = {});
 
   [[nodiscard]] const std::shared_ptr<Runtime>& runtime() const noexcept { return runtime_; }
   /// Where this connection's user code runs.
@@ -96,6 +98,10 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   class DetachedSend;
   using PendingSend = std::weak_ptr<DetachedSend>;
   PendingSend send_later(const ChannelPtr& channel, ItemKind kind, Bytes payload,
+                         std::function<void(boost::system::error_code)> done);
+  /// The same without a copy: the payload must stay until `done` is called, or until the send
+  /// was taken back.
+  PendingSend send_later(const ChannelPtr& channel, const EncodedItem& item,
                          std::function<void(boost::system::error_code)> done);
   /// Takes a send back, if nothing of it has gone out: then `done` will not be called.
   bool withdraw(const ChannelPtr& channel, const PendingSend& send);
@@ -155,8 +161,11 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void finish(ConnectionEnd end);
   /// Writes what is waiting as far as that is possible now.
   void flush() override;
+  /// The same; true when nothing is left, or nothing can be written any more.
+  [[nodiscard]] bool drained();
 
  private:
+  PendingSend send_detached(const ChannelPtr& channel, std::shared_ptr<DetachedSend> send);
   struct Request;  // a ping or a status under way
   class BlockingSend;
 

@@ -85,8 +85,7 @@ Number parse_digits(std::string_view digits, std::vector<Number>& powers) {
 
 }  // namespace
 
-BigInt::BigInt(std::int64_t value)
-    : BigInt(from_bytes(to_nine_bytes(static_cast<std::uint64_t>(value), value < 0))) {}
+BigInt::BigInt(std::int64_t value) : BigInt(from_bytes(to_nine_bytes(static_cast<std::uint64_t>(value), value < 0))) {}
 
 BigInt::BigInt(std::uint64_t value) : BigInt(from_bytes(to_nine_bytes(value, false))) {}
 

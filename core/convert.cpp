@@ -23,8 +23,8 @@ std::string brief(const Value& value) {
 }  // namespace
 
 void throw_cannot_convert(const Value& value, std::string_view wanted) {
-  throw Error(errc::bad_cast, "cannot convert " + brief(value) + " (" + std::string(kind_name(value.kind())) +
-                                  ") to " + std::string(wanted));
+  throw Error(errc::bad_cast, "cannot convert " + brief(value) + " (" + std::string(kind_name(value.kind())) + ") to " +
+                                  std::string(wanted));
 }
 
 void throw_wrong_length(std::size_t length, std::size_t wanted) {

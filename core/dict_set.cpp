@@ -15,7 +15,8 @@ using detail::KeyIndex;
 
 void check_hashable(const Value& key) {
   if (!key.hashable()) {
-    throw Error(errc::bad_cast, "not hashable, so no key and no member of a set: " + std::string(kind_name(key.kind())));
+    throw Error(errc::bad_cast,
+                "not hashable, so no key and no member of a set: " + std::string(kind_name(key.kind())));
   }
 }
 
@@ -221,7 +222,8 @@ void Set::make_index(std::size_t capacity) {
 std::size_t Set::position(const Value& member) const {
   if (index_ == nullptr) {
     if (detail::needs_hash(member)) return KeyIndex::none;
-    const auto found = std::find_if(members_.begin(), members_.end(), [&](const Value& m) { return same_key(m, member); });
+    const auto found =
+        std::find_if(members_.begin(), members_.end(), [&](const Value& m) { return same_key(m, member); });
     return found == members_.end() ? KeyIndex::none : static_cast<std::size_t>(found - members_.begin());
   }
   return index_->find(detail::hash_value(member), [&](std::size_t i) { return same_key(members_[i], member); });

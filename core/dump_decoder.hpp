@@ -82,8 +82,8 @@ class DumpDecoder {
       case dump_format::py2_unicode: return read_str();
       case dump_format::bytes: return read_bytes();
       case dump_format::py2_str: return options_.py2str_as_py3str ? read_latin1() : read_bytes();
-      case dump_format::new_list: return push([&] { return builder_.make_list(); },
-                                              {.shape = {Shape::list | 1}, .number = read_length()});
+      case dump_format::new_list:
+        return push([&] { return builder_.make_list(); }, {.shape = {Shape::list | 1}, .number = read_length()});
       case dump_format::new_dict: return push([&] { return builder_.make_dict(); }, {.shape = {Shape::dict | 1}});
       case dump_format::store: return store();
       case dump_format::tuple: {

@@ -39,7 +39,8 @@ std::string_view ValueWalker::str(Node node) const {
   const std::string& text = node->as_str();
   const std::size_t bad = find_bad_utf8(text);
   if (bad != text.size()) {
-    throw DumpError(errc::bad_text, "can't serialize: a str that is not UTF-8 from byte " + std::to_string(bad) + " on");
+    throw DumpError(errc::bad_text,
+                    "can't serialize: a str that is not UTF-8 from byte " + std::to_string(bad) + " on");
   }
   return text;
 }

@@ -83,10 +83,10 @@ concept ItemBuilder = requires(B& builder, typename B::Node& container, std::spa
   { builder.make_dict() } -> std::same_as<typename B::Node>;
   { builder.make_set() } -> std::same_as<typename B::Node>;
   /// Adds to a container that make_list, make_dict, make_set gave; possibly several times.
-  { builder.append(container, nodes) };
+  {builder.append(container, nodes)};
   /// Keys and values in turn; the last of equal keys wins.
-  { builder.set_items(container, nodes) };
-  { builder.add(container, nodes) };
+  {builder.set_items(container, nodes)};
+  {builder.add(container, nodes)};
   /// Throws LoadError (errc::bad_channel).
   { builder.make_channel(std::uint32_t{}) } -> std::same_as<typename B::Node>;
 };
@@ -95,7 +95,7 @@ concept ItemBuilder = requires(B& builder, typename B::Node& container, std::spa
 template <class B>
 concept DumpBuilder = ItemBuilder<B> && requires(B& builder, typename B::Node& list, typename B::Node& item) {
   /// The item at an index that exists; `item` may be moved from.
-  { builder.replace(list, std::size_t{}, item) };
+  {builder.replace(list, std::size_t{}, item)};
 };
 
 }  // namespace gangway::detail

@@ -105,8 +105,8 @@ class PickleDecoder {
     }
     const std::uint8_t* bytes = take(size);
     // As few bytes as say the same.
-    while (size > 1 && ((bytes[size - 1] == 0 && bytes[size - 2] < 0x80) ||
-                        (bytes[size - 1] == 0xff && bytes[size - 2] >= 0x80))) {
+    while (size > 1 &&
+           ((bytes[size - 1] == 0 && bytes[size - 2] < 0x80) || (bytes[size - 1] == 0xff && bytes[size - 2] >= 0x80))) {
       --size;
     }
     if (size > 8) {

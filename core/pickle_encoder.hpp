@@ -57,8 +57,7 @@ class PickleEncoder {
       case NodeKind::complex: write_complex(walker_.complex(node)); break;
       case NodeKind::str: {
         const std::string_view text = walker_.str(node);
-        write_run(std::as_bytes(std::span(text)), pickle::short_bin_unicode, pickle::bin_unicode,
-                  pickle::bin_unicode8);
+        write_run(std::as_bytes(std::span(text)), pickle::short_bin_unicode, pickle::bin_unicode, pickle::bin_unicode8);
         break;
       }
       case NodeKind::bytes:
@@ -131,7 +130,8 @@ class PickleEncoder {
   }
 
   void write_integer(std::int64_t value) {
-    if (value >= 0 && value <= 0xff) return writer_.opcode_little<1>(pickle::bin_int1, static_cast<std::uint64_t>(value));
+    if (value >= 0 && value <= 0xff)
+      return writer_.opcode_little<1>(pickle::bin_int1, static_cast<std::uint64_t>(value));
     if (value >= 0 && value <= 0xffff) {
       return writer_.opcode_little<2>(pickle::bin_int2, static_cast<std::uint64_t>(value));
     }

@@ -19,13 +19,17 @@ namespace gangway::detail {
 
 /// The offset of the first byte that is wrong, or text.size() when all is well.
 [[nodiscard]] inline std::size_t find_bad_utf8(std::string_view text) noexcept {
-  // Most texts are short and ASCII: keys of dicts.
-  if (text.size() < 8) {
-    unsigned all = 0;
-    for (const char byte : text) all |= static_cast<unsigned char>(byte);
-    if (all < 0x80) return text.size();
-  } else if (text.size() <= 16) {
-    if (is_ascii_word(text.data()) && is_ascii_word(text.data() + text.size() - 8)) return text.size();
+  // Most texts are short and ASCII: keys of dicts. Their ends overlap in the middle.
+  const std::size_t size = text.size();
+  if (size >= 8) {
+    if (size <= 16 && is_ascii_word(text.data()) && is_ascii_word(text.data() + size - 8)) return size;
+  } else if (size >= 4) {
+    std::uint32_t words[2];
+    std::memcpy(&words[0], text.data(), 4);
+    std::memcpy(&words[1], text.data() + size - 4, 4);
+    if (((words[0] | words[1]) & 0x8080'8080U) == 0) return size;
+  } else {
+    if (size == 0 || ((text[0] | text[size / 2] | text[size - 1]) & 0x80) == 0) return size;
   }
   return find_bad_utf8_slowly(text);
 }

@@ -142,8 +142,8 @@ bool Value::hashable() const noexcept {
 }
 
 void Value::throw_bad_cast(Kind wanted) const {
-  throw Error(errc::bad_cast, "the value is of kind " + std::string(kind_name(kind_)) + ", not " +
-                                  std::string(kind_name(wanted)));
+  throw Error(errc::bad_cast,
+              "the value is of kind " + std::string(kind_name(kind_)) + ", not " + std::string(kind_name(wanted)));
 }
 
 bool operator==(const Tuple& a, const Tuple& b) { return a.items_ == b.items_; }

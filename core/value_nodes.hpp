@@ -1,6 +1,7 @@
 // C++ Values for the encoders and decoders (item_walker.hpp).
 #pragma once
 
+#include <algorithm>
 #include <iterator>
 #include <span>
 
@@ -25,9 +26,9 @@ class ValueWalker {
   explicit ValueWalker(ChannelTable* channels) : channels_(channels) {}
 
   [[nodiscard]] NodeKind kind(Node node) const noexcept {
-    constexpr NodeKind kinds[] = {NodeKind::none,    NodeKind::boolean,   NodeKind::integer,     NodeKind::floating,
-                                  NodeKind::complex, NodeKind::str,       NodeKind::bytes,       NodeKind::big_integer,
-                                  NodeKind::list,    NodeKind::tuple,     NodeKind::dict,        NodeKind::set,
+    constexpr NodeKind kinds[] = {NodeKind::none,      NodeKind::boolean, NodeKind::integer, NodeKind::floating,
+                                  NodeKind::complex,   NodeKind::str,     NodeKind::bytes,   NodeKind::big_integer,
+                                  NodeKind::list,      NodeKind::tuple,   NodeKind::dict,    NodeKind::set,
                                   NodeKind::frozenset, NodeKind::channel};
     static_assert(std::size(kinds) == static_cast<std::size_t>(Kind::channel) + 1);
     return kinds[static_cast<std::size_t>(node->kind())];
@@ -117,7 +118,9 @@ class ValueBuilder {
   [[nodiscard]] Value make_set() const noexcept { return Set(); }
   void append(Value& list, std::span<Value> items) const {
     List& all = *list.get_if<List>();
-    all.insert(all.end(), std::make_move_iterator(items.begin()), std::make_move_iterator(items.end()));
+    const std::size_t needed = all.size() + items.size();
+    if (needed > all.capacity()) all.reserve(std::max(needed, all.capacity() * 2));
+    for (Value& item : items) all.push_back(std::move(item));
   }
   void replace(Value& list, std::size_t at, Value& item) const { (*list.get_if<List>())[at] = std::move(item); }
   void set_items(Value& dict, std::span<Value> keys_and_values) const {

@@ -24,8 +24,8 @@ void write_double(std::string& out, double number, bool with_point) {
   char text[40];
   const double size = std::fabs(number);
   const bool fixed = size == 0 || (size >= 1e-4 && size < 1e16);
-  const auto end = std::to_chars(text, text + sizeof text, number,
-                                 fixed ? std::chars_format::fixed : std::chars_format::scientific);
+  const auto end =
+      std::to_chars(text, text + sizeof text, number, fixed ? std::chars_format::fixed : std::chars_format::scientific);
   const std::string_view written(text, static_cast<std::size_t>(end.ptr - text));
   out += written;
   if (fixed && with_point && written.find('.') == std::string_view::npos) out += ".0";

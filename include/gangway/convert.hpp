@@ -64,17 +64,18 @@ namespace detail {
 [[noreturn]] void throw_wrong_length(std::size_t length, std::size_t wanted);
 
 template <class T>
-concept HasFromHook = requires(Value& out, const T& from) { gangway_value_from(out, from); };
+concept HasFromHook = requires(Value& out, const T& from) {
+  gangway_value_from(out, from);
+};
 template <class T>
 concept HasToHook = requires(const Value& value) {
   { gangway_value_to(std::type_identity<T>{}, value) } -> std::convertible_to<T>;
 };
 
 template <class T>
-inline constexpr bool is_value_part =
-    std::same_as<T, Value> || std::same_as<T, BigInt> || std::same_as<T, Bytes> || std::same_as<T, List> ||
-    std::same_as<T, Tuple> || std::same_as<T, Dict> || std::same_as<T, Set> || std::same_as<T, FrozenSet> ||
-    std::same_as<T, ChannelRef>;
+inline constexpr bool is_value_part = std::same_as<T, Value> || std::same_as<T, BigInt> || std::same_as<T, Bytes> ||
+                                      std::same_as<T, List> || std::same_as<T, Tuple> || std::same_as<T, Dict> ||
+                                      std::same_as<T, Set> || std::same_as<T, FrozenSet> || std::same_as<T, ChannelRef>;
 
 template <class T, template <class...> class Template>
 inline constexpr bool is_instance = false;
@@ -94,14 +95,18 @@ concept MapLike = std::ranges::range<T> && requires {
   typename T::mapped_type;
 };
 template <class T>
-concept SetLike = std::ranges::range<T> && !MapLike<T> && requires { typename T::key_type; };
+concept SetLike = std::ranges::range<T> && !MapLike<T> && requires {
+  typename T::key_type;
+};
 template <class T>
 concept ByteRow = std::ranges::contiguous_range<T> && std::ranges::sized_range<T> &&
-                  std::same_as<std::remove_cv_t<std::ranges::range_value_t<T>>, std::byte>;
+    std::same_as<std::remove_cv_t<std::ranges::range_value_t<T>>, std::byte>;
 template <class T>
 concept Row = std::ranges::input_range<T> && !MapLike<T> && !SetLike<T> && !ByteRow<T>;
 template <class T>
-concept GrowableRow = Row<T> && requires(T row, std::ranges::range_value_t<T> item) { row.push_back(std::move(item)); };
+concept GrowableRow = Row<T> && requires(T row, std::ranges::range_value_t<T> item) {
+  row.push_back(std::move(item));
+};
 
 template <class T>
 [[nodiscard]] std::string_view type_name() {
@@ -162,9 +167,8 @@ T row_to(const Value& value) {
   if constexpr (is_array<T>) {
     constexpr std::size_t wanted = std::tuple_size_v<T>;
     if (items.size() != wanted) throw_wrong_length(items.size(), wanted);
-    return [&]<std::size_t... I>(std::index_sequence<I...>) {
-      return T{value_to<Item>(items[I])...};
-    }(std::make_index_sequence<wanted>());
+    return [&]<std::size_t... I>(std::index_sequence<I...>) { return T{value_to<Item>(items[I])...}; }
+    (std::make_index_sequence<wanted>());
   } else {
     T row;
     if constexpr (requires { row.reserve(items.size()); }) row.reserve(items.size());
@@ -180,7 +184,8 @@ T tuple_to(const Value& value) {
   if (items.size() != wanted) throw_wrong_length(items.size(), wanted);
   return [&]<std::size_t... I>(std::index_sequence<I...>) {
     return T{value_to<std::tuple_element_t<I, T>>(items[I])...};
-  }(std::make_index_sequence<wanted>());
+  }
+  (std::make_index_sequence<wanted>());
 }
 
 template <class T>
@@ -304,9 +309,9 @@ T value_to(const Value& value) {
       std::copy(bytes->begin(), bytes->end(), row.begin());
       return row;
     } else {
-      static_assert(std::constructible_from<T, Bytes::const_iterator, Bytes::const_iterator> &&
-                        !std::ranges::borrowed_range<T>,
-                    "value_to needs a type that owns its bytes");
+      static_assert(
+          std::constructible_from<T, Bytes::const_iterator, Bytes::const_iterator> && !std::ranges::borrowed_range<T>,
+          "value_to needs a type that owns its bytes");
       return T(bytes->begin(), bytes->end());
     }
   } else if constexpr (detail::is_instance<T, std::optional>) {

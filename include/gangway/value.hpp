@@ -20,6 +20,7 @@
 #include <complex>
 #include <concepts>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <iosfwd>
 #include <limits>
@@ -42,10 +43,10 @@ class Value;
 enum class Kind : std::uint8_t {
   none,
   boolean,
-  integer,      // fits in 64 bits with sign
+  integer,  // fits in 64 bits with sign
   floating,
   complex,
-  str,          // UTF-8; the last trivial kind is before this one
+  str,  // UTF-8; the last trivial kind is before this one
   bytes,
   big_integer,  // does not fit in 64 bits; the same type as integer in Python
   list,
@@ -70,13 +71,13 @@ struct DeleteKeyIndex {
 using KeyIndexPtr = std::unique_ptr<KeyIndex, DeleteKeyIndex>;
 
 template <class T>
-concept IntegerType = std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, char> &&
-                      !std::same_as<T, wchar_t> && !std::same_as<T, char8_t> && !std::same_as<T, char16_t> &&
-                      !std::same_as<T, char32_t>;
+concept IntegerType =
+    std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, char> && !std::same_as<T, wchar_t> &&
+    !std::same_as<T, char8_t> && !std::same_as<T, char16_t> && !std::same_as<T, char32_t>;
 
 template <class T>
-concept TextLike = std::convertible_to<const T&, std::string_view> && !std::same_as<T, std::nullptr_t> &&
-                   !std::same_as<T, Value>;
+concept TextLike =
+    std::convertible_to<const T&, std::string_view> && !std::same_as<T, std::nullptr_t> && !std::same_as<T, Value>;
 
 }  // namespace detail
 
@@ -492,19 +493,17 @@ T& Value::member() noexcept {
   }
 }
 
-// The decoder moves every value once, so the common kinds are inline.
+// The decoder moves every value, so this is written for few jumps: the trivial kinds are
+// the first ones, and none is larger than a complex.
 inline void Value::take(Value& other) noexcept {
-  switch (other.kind_) {
-    case Kind::none: return;
-    case Kind::boolean: boolean_ = other.boolean_; break;
-    case Kind::integer: integer_ = other.integer_; break;
-    case Kind::floating: floating_ = other.floating_; break;
-    case Kind::complex: new (&complex_) std::complex<double>(other.complex_); break;
-    case Kind::str:
-      new (&str_) std::string(std::move(other.str_));
-      other.str_.~basic_string();
-      break;
-    default: take_container(other); return;
+  if (other.kind_ < Kind::str) {
+    std::memcpy(static_cast<void*>(&complex_), static_cast<const void*>(&other.complex_), sizeof complex_);
+  } else if (other.kind_ == Kind::str) {
+    new (&str_) std::string(std::move(other.str_));
+    other.str_.~basic_string();
+  } else {
+    take_container(other);
+    return;
   }
   kind_ = other.kind_;
   other.kind_ = Kind::none;

@@ -10,7 +10,6 @@ the worker compiles and imports is none of its business.
 import os
 import sys
 import time
-import select
 import _signal  # `signal` would import enum: 1 ms
 
 HANG_UP = 0x2000  # POLLRDHUP; POLLHUP and POLLERR come unasked
@@ -65,6 +64,8 @@ def keep(worker, held):
                 return kill(target, number)
             except OSError:
                 pass  # no such group: the worker has left it, or it was never made
+
+    import select
 
     os.dup2(held, 1)  # no output of ours can hold up the end of the stream
     os.closerange(3, 256)

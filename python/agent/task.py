@@ -313,9 +313,9 @@ def take_stdio():
     import fcntl
 
     try:
-        private = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in (0, 1)]
+        private = [fcntl.fcntl(fd, 1030, 100) for fd in (0, 1)]
     except OSError:  # a small ulimit -n
-        private = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (0, 1)]
+        private = [fcntl.fcntl(fd, 1030, 3) for fd in (0, 1)]
     reopen_stdio()
     return private
 

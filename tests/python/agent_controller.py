@@ -3,7 +3,6 @@
 Small and slow on purpose. It hands out raw frames, so that a test can look at every
 byte and send what no real controller would. Not for use outside of tests.
 """
-import importlib.util
 import io
 import os
 import pickle
@@ -25,18 +24,11 @@ NONCE = bytes(range(16))
 MARKER = b"<GW1 08090a0b0c0d0e0f0001020304050607>\n"
 
 
-def load_bundler():
-    spec = importlib.util.spec_from_file_location("bundle", os.path.join(ROOT, "python", "agent", "bundle.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def portable_agent():
-    """(stage-0 text, deflated bundle), packed by another interpreter if ours is too old."""
+def portable_agent(local=False):
+    """(stage-0 text, deflated bundle), packed by Debian's interpreter as CMake does it."""
     code = "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, %r); import bundle; " \
-        "d = bundle.bundle()[1]; s = bundle.stage0(len(d)).encode(); " \
-        "sys.stdout.buffer.write(s + bytes(1) + d)" % os.path.join(ROOT, "python", "agent")
+        "d = bundle.bundle()[%d]; s = bundle.stage0(len(d)).encode(); " \
+        "sys.stdout.buffer.write(s + bytes(1) + d)" % (os.path.join(ROOT, "python", "agent"), 1 + local)
     data = subprocess.check_output(["/usr/bin/python3", "-c", code])
     stage0, _, packed = data.partition(b"\0")
     return stage0.decode(), packed
@@ -215,6 +207,7 @@ class Agent:
         number = self.next_number
         self.next_number += 2
         request["source"] = source
+        self.write(frame(OPEN, number))
         self.write(item_frames(number, payload=dumps(request), tag=EXEC))
         return number
 

@@ -111,14 +111,15 @@ TEST(BigInt, rounds_to_the_nearest_double_and_ties_to_even) {
     double rounded;
   } cases[] = {
       {"18446744073709551616", 0x1p64},
-      {"18446744073709553664", 0x1p64},               // 2^64 + 2048, a tie: to even
-      {"18446744073709553665", 0x1.0000000000001p64}, // one more
-      {"18446744073709557760", 0x1.0000000000002p64}, // 2^64 + 6144, a tie: to even
+      {"18446744073709553664", 0x1p64},                // 2^64 + 2048, a tie: to even
+      {"18446744073709553665", 0x1.0000000000001p64},  // one more
+      {"18446744073709557760", 0x1.0000000000002p64},  // 2^64 + 6144, a tie: to even
       {"-18446744073709553665", -0x1.0000000000001p64},
-      {"295147905179352858624", 0x1p68},              // 2^68 + 32768, a tie across a byte
+      {"295147905179352858624", 0x1p68},  // 2^68 + 32768, a tie across a byte
       {"1000000000000000000000000000000", 1e30},
   };
-  for (const auto& test : cases) EXPECT_EQ(BigInt::from_decimal(test.decimal).to_double(), test.rounded) << test.decimal;
+  for (const auto& test : cases)
+    EXPECT_EQ(BigInt::from_decimal(test.decimal).to_double(), test.rounded) << test.decimal;
   EXPECT_EQ(BigInt::from_decimal("1" + std::string(308, '0')).to_double(), 1e308);
   EXPECT_TRUE(std::isinf(BigInt::from_decimal("1" + std::string(309, '0')).to_double()));
   EXPECT_TRUE(std::isinf(BigInt::from_decimal("-1" + std::string(5000, '0')).to_double()));

@@ -63,8 +63,8 @@ TEST(Convert, standard_types_go_both_ways) {
   expect_both_ways(std::array<std::byte, 2>{std::byte{1}, std::byte{2}}, Bytes("\1\2"), Kind::bytes);
   expect_both_ways(std::pair<int, std::string>{1, "a"}, Tuple{1, "a"}, Kind::tuple);
   expect_both_ways(std::tuple<int, bool, double>{1, true, 2.5}, Tuple{1, true, 2.5}, Kind::tuple);
-  expect_both_ways(std::map<std::string, std::vector<int>>{{"a", {1}}, {"b", {}}}, Dict{{"a", List{Value(1)}}, {"b", List()}},
-                   Kind::dict);
+  expect_both_ways(std::map<std::string, std::vector<int>>{{"a", {1}}, {"b", {}}},
+                   Dict{{"a", List{Value(1)}}, {"b", List()}}, Kind::dict);
   expect_both_ways(std::unordered_map<int, std::string>{{1, "a"}}, Dict{{1, "a"}}, Kind::dict);
   expect_both_ways(std::set<int>{1, 2}, Set{1, 2}, Kind::set);
   expect_both_ways(std::unordered_set<std::string>{"a"}, Set{"a"}, Kind::set);
@@ -135,13 +135,16 @@ TEST(Convert, errors_name_the_value_and_the_type) {
   EXPECT_EQ(error_of<bool>(1), "cannot convert 1 (int) to bool");
   EXPECT_EQ(error_of<int>(1.0), "cannot convert 1.0 (float) to int");
   EXPECT_EQ(error_of<double>("1"), "cannot convert '1' (str) to double");
-  EXPECT_EQ(error_of<int>(BigInt::from_decimal("99999999999999999999")), "cannot convert a value (int beyond 64 bits) to int");
+  EXPECT_EQ(error_of<int>(BigInt::from_decimal("99999999999999999999")),
+            "cannot convert a value (int beyond 64 bits) to int");
   EXPECT_EQ(error_of<std::vector<int>>(List{1, "x"}), "cannot convert 'x' (str) to int");
   EXPECT_EQ(error_of<app::Point>(List{1, 2, 3}), "there are 3 items, not 2");
   EXPECT_EQ((error_of<std::array<int, 2>>(List{1, 2, 3})), "there are 3 items, not 2");
   EXPECT_EQ((error_of<std::array<std::byte, 2>>(Bytes("abc"))), "there are 3 items, not 2");
-  EXPECT_EQ(error_of<Bytes>(std::string(1000, 'x')), "cannot convert '" + std::string(60, 'x') + "' (str) to gangway::Bytes");
-  EXPECT_NE(error_of<std::vector<int>>(Dict{}).find("cannot convert a value (dict) to std::vector<int"), std::string::npos);
+  EXPECT_EQ(error_of<Bytes>(std::string(1000, 'x')),
+            "cannot convert '" + std::string(60, 'x') + "' (str) to gangway::Bytes");
+  EXPECT_NE(error_of<std::vector<int>>(Dict{}).find("cannot convert a value (dict) to std::vector<int"),
+            std::string::npos);
 }
 
 TEST(Convert, texts_and_bytes_are_moved_out) {

@@ -72,7 +72,8 @@ std::vector<Row> rows() {
       {Set{1}, "'F' 00 00 00 01 'O' 00 00 00 01 'Q'"},
       {FrozenSet{}, "'E' 00 00 00 00 'Q'"},
       {List{Tuple{List{}, Dict{{Tuple{1}, FrozenSet{nullptr}}}}},
-       "'K' 00 00 00 01 'F' 00 00 00 00 'K' 00 00 00 00 'JF' 00 00 00 01 '@' 00 00 00 01 'LE' 00 00 00 01 'P@' 00 00 00 02 "
+       "'K' 00 00 00 01 'F' 00 00 00 00 'K' 00 00 00 00 'JF' 00 00 00 01 '@' 00 00 00 01 'LE' 00 00 00 01 'P@' 00 00 "
+       "00 02 "
        "'PQ'"},
   };
 }
@@ -144,14 +145,32 @@ TEST(DumpFormat, what_is_no_document_is_refused) {
   const char* const whole[] = {"", "01 'LQ'", "03 'LQ'", "'LQ'", "80 04 'N.'"};
   for (const char* const bytes : whole) EXPECT_EQ(load_error(hex(bytes)), errc::bad_item) << bytes;
   const char* const bodies[] = {
-      "'Q'", "'LLQ'", "'PQ'", "'LPQ'", "'LLPQ'", "'LLLPQ'", "'JLPQ'", "'@' 00 00 00 01 'Q'", "'L@' ff ff ff ff 'Q'",
-      "'LO' 80 00 00 00 'Q'", "'N' ff ff ff ff 'Q'", "'A' 7f ff ff ff 'Q'", "'K' ff ff ff ff 'Q'", "'H' 00 00 00 00 'Q'",
-      "'H' 00 00 00 02 '1xQ'", "'H' 7f ff ff ff '1Q'",
-      "'K' 00 00 00 01 'F' 00 00 00 01 'LPQ'",           // the index is out of range
-      "'K' 00 00 00 01 'F' ff ff ff ff 'LPQ'", "'K' 00 00 00 01 'LLPQ'", "'K' 00 00 00 01 'RLPQ'",
-      "'JK' 00 00 00 00 'LPQ'",                           // a list as key
-      "'JJ' 'LPQ'", "'K' 00 00 00 00 'O' 00 00 00 01 'Q'", "'JE' 00 00 00 01 'Q'",
-      "'K' 00 00 00 00 '@' 00 00 00 01 'E' 00 00 00 01 'Q'", "'@' 00 00 00 00 'LLPQ'",
+      "'Q'",
+      "'LLQ'",
+      "'PQ'",
+      "'LPQ'",
+      "'LLPQ'",
+      "'LLLPQ'",
+      "'JLPQ'",
+      "'@' 00 00 00 01 'Q'",
+      "'L@' ff ff ff ff 'Q'",
+      "'LO' 80 00 00 00 'Q'",
+      "'N' ff ff ff ff 'Q'",
+      "'A' 7f ff ff ff 'Q'",
+      "'K' ff ff ff ff 'Q'",
+      "'H' 00 00 00 00 'Q'",
+      "'H' 00 00 00 02 '1xQ'",
+      "'H' 7f ff ff ff '1Q'",
+      "'K' 00 00 00 01 'F' 00 00 00 01 'LPQ'",  // the index is out of range
+      "'K' 00 00 00 01 'F' ff ff ff ff 'LPQ'",
+      "'K' 00 00 00 01 'LLPQ'",
+      "'K' 00 00 00 01 'RLPQ'",
+      "'JK' 00 00 00 00 'LPQ'",  // a list as key
+      "'JJ' 'LPQ'",
+      "'K' 00 00 00 00 'O' 00 00 00 01 'Q'",
+      "'JE' 00 00 00 01 'Q'",
+      "'K' 00 00 00 00 '@' 00 00 00 01 'E' 00 00 00 01 'Q'",
+      "'@' 00 00 00 00 'LLPQ'",
   };
   for (const char* const body : bodies) {
     const auto code = load_error(document(body));

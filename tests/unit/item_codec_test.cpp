@@ -189,7 +189,8 @@ TEST(ItemCodec, other_spellings_of_the_same_are_read) {
       {Tuple{1}, "'(K' 01 't.'"},
       {nullptr, "95 01 00 00 00 00 00 00 00 'N' 95 00 00 00 00 00 00 00 00 '.'"},
       {std::complex<double>(0, 0),
-       "'X' 08 00 00 00 'builtins' 95 00 00 00 00 00 00 00 00 8c 07 'complex' 93 'G' 00 00 00 00 00 00 00 00 95 00 00 00 "
+       "'X' 08 00 00 00 'builtins' 95 00 00 00 00 00 00 00 00 8c 07 'complex' 93 'G' 00 00 00 00 00 00 00 00 95 00 00 "
+       "00 "
        "00 00 00 00 00 'G' 00 00 00 00 00 00 00 00 86 95 00 00 00 00 00 00 00 00 'R.'"},
   };
   for (const Row& row : others) expect_same(decode_pickle(stream(row.body)), row.value);
@@ -198,7 +199,8 @@ TEST(ItemCodec, other_spellings_of_the_same_are_read) {
 TEST(ItemCodec, the_last_of_equal_keys_wins) {
   expect_same(decode_pickle(stream("'}(K' 01 'K' 05 'G' 3f f0 00 00 00 00 00 00 'K' 06 88 'K' 07 'u.'")), Dict{{1, 7}});
   expect_same(decode_pickle(stream("8f '(K' 01 'G' 3f f0 00 00 00 00 00 00 88 90 '.'")), Set{1});
-  EXPECT_EQ(decode_pickle(stream("'}(G' 7f f8 00 00 00 00 00 00 'NG' 7f f8 00 00 00 00 00 00 'Nu.'")).as_dict().size(), 2U);
+  EXPECT_EQ(decode_pickle(stream("'}(G' 7f f8 00 00 00 00 00 00 'NG' 7f f8 00 00 00 00 00 00 'Nu.'")).as_dict().size(),
+            2U);
   Bytes many = stream("'}('");
   for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < 256; ++i) {
@@ -286,11 +288,13 @@ TEST(ItemCodec, every_other_opcode_is_refused) {
 // Each needs something on the stack that is not there, or is of another kind.
 TEST(ItemCodec, a_stack_that_does_not_fit_is_refused) {
   const char* const bodies[] = {
-      "'.'", "'NN.'", "'(.'", "'N(.'", "'(N.'", "'a.'", "'Na.'", "'NNa.'", "'](a.'", "']N(a.'", "'](Na.'", "'e.'",
-      "'N(e.'", "'(Ne.'", "'(e.'", "'}(NNe.'", "'](NNu.'", "'s.'", "'Ns.'", "'NNs.'", "'NNNs.'", "'}Ns.'", "'}(NNs.'",
-      "'](NNs.'", "'}(Nu.'", "'}(NNNu.'", "'u.'", "'(u.'", "90 '.'", "']' '(N' 90 '.'", "8f '(Ne.'", "91 '.'", "'N' 91 '.'",
-      "85 '.'", "'(' 85 '.'", "'N' 86 '.'", "'N(N' 86 '.'", "'NN' 87 '.'", "'N(NN' 87 '.'", "'t.'", "'Nt.'",
-      "')(Ne.'", "'](N((Net.'", "'N' 80 04 '.'",
+      "'.'",         "'NN.'",           "'(.'",        "'N(.'",         "'(N.'",      "'a.'",   "'Na.'",
+      "'NNa.'",      "'](a.'",          "']N(a.'",     "'](Na.'",       "'e.'",       "'N(e.'", "'(Ne.'",
+      "'(e.'",       "'}(NNe.'",        "'](NNu.'",    "'s.'",          "'Ns.'",      "'NNs.'", "'NNNs.'",
+      "'}Ns.'",      "'}(NNs.'",        "'](NNs.'",    "'}(Nu.'",       "'}(NNNu.'",  "'u.'",   "'(u.'",
+      "90 '.'",      "']' '(N' 90 '.'", "8f '(Ne.'",   "91 '.'",        "'N' 91 '.'", "85 '.'", "'(' 85 '.'",
+      "'N' 86 '.'",  "'N(N' 86 '.'",    "'NN' 87 '.'", "'N(NN' 87 '.'", "'t.'",       "'Nt.'",  "')(Ne.'",
+      "'](N((Net.'", "'N' 80 04 '.'",
   };
   for (const char* const body : bodies) EXPECT_EQ(load_error(stream(body)), errc::bad_item) << body;
 }
@@ -303,9 +307,18 @@ TEST(ItemCodec, other_headers_are_refused) {
 
 TEST(ItemCodec, counts_are_not_trusted_beyond_the_bytes_that_are_left) {
   const char* const bodies[] = {
-      "'X' ff ff ff ff 'a.'", "'X' 03 00 00 00 'a.'", "8d ff ff ff ff ff ff ff ff 'a.'", "8d 00 00 00 00 00 00 00 80 'a.'",
-      "8e ff ff ff ff ff ff ff 7f '.'", "'B' ff ff ff 7f '.'", "8b ff ff 0f 00 '.'", "8a ff '.'", "8c ff '.'", "'C' 05 '.'",
-      "95 ff ff ff ff ff ff ff ff 'N.'", "95 03 00 00 00 00 00 00 00 'N.'",
+      "'X' ff ff ff ff 'a.'",
+      "'X' 03 00 00 00 'a.'",
+      "8d ff ff ff ff ff ff ff ff 'a.'",
+      "8d 00 00 00 00 00 00 00 80 'a.'",
+      "8e ff ff ff ff ff ff ff 7f '.'",
+      "'B' ff ff ff 7f '.'",
+      "8b ff ff 0f 00 '.'",
+      "8a ff '.'",
+      "8c ff '.'",
+      "'C' 05 '.'",
+      "95 ff ff ff ff ff ff ff ff 'N.'",
+      "95 03 00 00 00 00 00 00 00 'N.'",
   };
   for (const char* const body : bodies) EXPECT_EQ(load_error(stream(body)), errc::bad_item) << body;
   EXPECT_EQ(load_text(stream("'NNX' 03 00 00 00 'a.'")), "bad item: 3 bytes are announced and 2 are left, at byte 4");
@@ -352,7 +365,8 @@ TEST(ItemCodec, nesting_ends_at_a_thousand_in_both_directions) {
       }
     }
   }
-  const std::pair<const char*, const char*> deep[] = {{"']'", "'a'"}, {"", "85"}, {"'('", "91"}, {"'('", "'t'"}, {"'}N'", "'s'"}};
+  const std::pair<const char*, const char*> deep[] = {
+      {"']'", "'a'"}, {"", "85"}, {"'('", "91"}, {"'('", "'t'"}, {"'}N'", "'s'"}};
   for (const auto& [open, close] : deep) {
     const Bytes begin = joined({stream(""), repeated(open, 999), hex("')'")});
     const Bytes fits = joined({begin, repeated(close, 999), hex("'.'")});
@@ -363,9 +377,11 @@ TEST(ItemCodec, nesting_ends_at_a_thousand_in_both_directions) {
 }
 
 TEST(ItemCodec, a_hundred_thousand_levels_are_an_error_and_no_crash) {
-  EXPECT_EQ(load_error(joined({stream(""), repeated("']'", 100'000), repeated("'a'", 99'999), hex("'.'")})), errc::too_deep);
+  EXPECT_EQ(load_error(joined({stream(""), repeated("']'", 100'000), repeated("'a'", 99'999), hex("'.'")})),
+            errc::too_deep);
   EXPECT_EQ(load_error(joined({stream("'N'"), repeated("85", 100'000), hex("'.'")})), errc::too_deep);
-  EXPECT_EQ(load_error(joined({stream(""), repeated("'('", 100'000), repeated("'t'", 100'000), hex("'.'")})), errc::too_deep);
+  EXPECT_EQ(load_error(joined({stream(""), repeated("'('", 100'000), repeated("'t'", 100'000), hex("'.'")})),
+            errc::too_deep);
   EXPECT_EQ(load_error(joined({stream(""), repeated("'('", 100'000)})), errc::bad_item);
 }
 
@@ -387,8 +403,9 @@ TEST(ItemCodec, texts_must_be_utf8) {
 
 TEST(ItemCodec, what_is_not_hashable_is_no_key_and_no_member) {
   const char* const bodies[] = {
-      "'}]Ns.'", "'}}Ns.'", "'}' 8f 'Ns.'", "'}(]Nu.'", "'}(NN]Nu.'", "8f '(]' 90 '.'", "8f '(N}' 90 '.'", "'(]' 91 '.'",
-      "'(' 8f 91 '.'", "'}]' 85 'Ns.'", "'}]' 85 85 'Ns.'", "'(NN]' 87 91 '.'", "8f '((N]t' 90 '.'",
+      "'}]Ns.'",          "'}}Ns.'",          "'}' 8f 'Ns.'",      "'}(]Nu.'",      "'}(NN]Nu.'",
+      "8f '(]' 90 '.'",   "8f '(N}' 90 '.'",  "'(]' 91 '.'",       "'(' 8f 91 '.'", "'}]' 85 'Ns.'",
+      "'}]' 85 85 'Ns.'", "'(NN]' 87 91 '.'", "8f '((N]t' 90 '.'",
   };
   for (const char* const body : bodies) EXPECT_EQ(load_error(stream(body)), errc::bad_item) << body;
   EXPECT_EQ(load_error(stream("'}N]s.'")), boost::system::error_code());
@@ -409,10 +426,20 @@ TEST(ItemCodec, globals_are_refused) {
       "8c 08 'builtins' 8c 07 'complex' 93 'G' 00 00 00 00 00 00 00 00 'G' 00 00 00 00 00 00 00 00 86 81 '.'",
       "8c 08 'builtins' 8c 07 'complex' 93 8c 01 '1' 85 'R.'",
       "8c 08 'builtins' 'N0' 8c 07 'complex' 93 'G' 00 00 00 00 00 00 00 00 'G' 00 00 00 00 00 00 00 00 86 'R.'",
-      "'NN' 93 '.'", "93 '.'", "'R.'", "'NNR.'", "'N)R.'",
+      "'NN' 93 '.'",
+      "93 '.'",
+      "'R.'",
+      "'NNR.'",
+      "'N)R.'",
       "8c 08 '_gangway' 8c 07 'channel' 93 'K' 03 85 'R.'",  // no connection, so no channels
       "8c 08 '_gangway' 8c 07 'complex' 93 'K' 03 85 'R.'",
-      "'I' '1' 0a '.'", "'Pid' 0a '.'", "'NQ.'", "82 01 '.'", "94 '.'", "'Nq' 00 'h' 00 '.'", "'N' 94 'h' 00 '.'",
+      "'I' '1' 0a '.'",
+      "'Pid' 0a '.'",
+      "'NQ.'",
+      "82 01 '.'",
+      "94 '.'",
+      "'Nq' 00 'h' 00 '.'",
+      "'N' 94 'h' 00 '.'",
   };
   for (const char* const body : bodies) {
     const auto code = load_error(stream(body));

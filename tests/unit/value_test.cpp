@@ -81,9 +81,29 @@ TEST(Value, a_part_of_itself_can_be_assigned) {
 
 TEST(Value, is_equal_as_in_python) {
   const Value one_of_each_class[] = {
-      nullptr, 0, 1, 1.5, "a", "b", Bytes("a"), List{1}, Tuple{1}, Dict{{1, 2}}, Set{1}, big("18446744073709551616"),
-      std::complex<double>(1, 1), ChannelRef{1, nullptr}, ChannelRef{2, nullptr}, nan, List{nan}, Dict{{1, 3}}, "",
-      List{}, Tuple{}, Dict{}, Set{},
+      nullptr,
+      0,
+      1,
+      1.5,
+      "a",
+      "b",
+      Bytes("a"),
+      List{1},
+      Tuple{1},
+      Dict{{1, 2}},
+      Set{1},
+      big("18446744073709551616"),
+      std::complex<double>(1, 1),
+      ChannelRef{1, nullptr},
+      ChannelRef{2, nullptr},
+      nan,
+      List{nan},
+      Dict{{1, 3}},
+      "",
+      List{},
+      Tuple{},
+      Dict{},
+      Set{},
   };
   for (const Value& a : one_of_each_class) {
     for (const Value& b : one_of_each_class) {
@@ -92,9 +112,16 @@ TEST(Value, is_equal_as_in_python) {
     }
   }
   const std::pair<Value, Value> equal[] = {
-      {1, 1.0}, {1, true}, {0.0, false}, {0.0, -0.0}, {1, std::complex<double>(1, 0)},
-      {big("18446744073709551616"), 0x1p64}, {big("18446744073709551616"), std::complex<double>(0x1p64, 0)},
-      {Set{1, 2}, FrozenSet{2, 1}}, {Dict{{1, 2}, {3, 4}}, Dict{{3.0, 4}, {true, 2}}}, {List{1, true}, List{1.0, 1}},
+      {1, 1.0},
+      {1, true},
+      {0.0, false},
+      {0.0, -0.0},
+      {1, std::complex<double>(1, 0)},
+      {big("18446744073709551616"), 0x1p64},
+      {big("18446744073709551616"), std::complex<double>(0x1p64, 0)},
+      {Set{1, 2}, FrozenSet{2, 1}},
+      {Dict{{1, 2}, {3, 4}}, Dict{{3.0, 4}, {true, 2}}},
+      {List{1, true}, List{1.0, 1}},
   };
   for (const auto& [a, b] : equal) {
     EXPECT_EQ(a, b);

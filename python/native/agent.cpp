@@ -1,0 +1,289 @@
+#include "python/native/agent.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <utility>
+
+#include <unistd.h>
+
+#include "core/fd_stream.hpp"
+#include "core/trace.hpp"
+#include "python/native/py_ref.hpp"
+
+namespace gangway::python {
+
+namespace {
+
+using boost::system::error_code;
+
+// How long the end waits for a controller that does not read what tasks have sent, and
+// how often it looks.
+constexpr std::chrono::seconds end_grace{5};
+constexpr std::chrono::milliseconds end_tick{2};
+
+std::array<int, 2> wire{-1, -1};  // for the children of user code
+int wakeup_fd = -1;
+
+// A child that user code forks must not hold the wire open, nor wake us by its signals.
+// Async-signal-safe.
+void after_fork_in_child() {
+  for (const int fd : wire) ::close(fd);
+  const int current = PySignal_SetWakeupFd(-1);
+  if (current != wakeup_fd) PySignal_SetWakeupFd(current);
+}
+
+}  // namespace
+
+// --- waits
+
+Agent::Wait::Wait(Agent& agent)
+    : waiter(*agent.runtime_), agent_(agent), thread_(PyThread_get_thread_ident()) {
+  const std::lock_guard lock(agent_.mutex_);
+  agent_.waits_.push_back(this);
+}
+
+Agent::Wait::~Wait() {
+  const std::lock_guard lock(agent_.mutex_);
+  std::erase(agent_.waits_, this);
+}
+
+bool Agent::Wait::take_interrupt() {
+  const std::lock_guard lock(agent_.mutex_);
+  return std::exchange(interrupted_, false);
+}
+
+Agent::Wait* Agent::wait_of(ThreadId thread) {
+  // A signal handler may wait inside another wait: the last one is the innermost.
+  const auto found = std::find_if(waits_.rbegin(), waits_.rend(), [&](Wait* wait) { return wait->thread_ == thread; });
+  return found == waits_.rend() ? nullptr : *found;
+}
+
+// --- start
+
+std::shared_ptr<Agent> Agent::create(const Hello& hello, detail::FileDescriptor read_end,
+                                     detail::FileDescriptor write_end) {
+  auto runtime = detail::Runtime::create();
+  wire = {read_end.get(), write_end.get()};
+  auto stream = std::make_unique<detail::FdStream>(runtime->io(), std::move(read_end), std::move(write_end));
+  auto connection = std::make_shared<Connection>(runtime, std::move(stream), hello.settings);
+  connection->set_peer_max_item(hello.peer_max_item);
+  return std::shared_ptr<Agent>(new Agent(hello, std::move(runtime), std::move(connection)));
+}
+
+Agent::Agent(const Hello& hello, std::shared_ptr<detail::Runtime> runtime, std::shared_ptr<Connection> connection)
+    : hello_(hello),
+      runtime_(std::move(runtime)),
+      connection_(std::move(connection)),
+      main_thread_(::pthread_self()),
+      pid_(::getpid()),
+      signal_pipe_(detail::make_pipe()),
+      signals_(runtime_->io()),
+      end_timer_(runtime_->io()) {
+  (void)detail::set_nonblocking(signal_pipe_.read.get());
+  (void)detail::set_nonblocking(signal_pipe_.write.get());
+  wakeup_fd = signal_pipe_.write.get();
+  signals_.assign(signal_pipe_.read.release());
+  ::pthread_atfork(nullptr, nullptr, after_fork_in_child);
+}
+
+void Agent::start(const Value& answer, Bytes received) {
+  watch_signals();
+  connection_->start(weak_from_this(), {}, Bytes(detail::marker_for(hello_.nonce)), answer, std::move(received));
+}
+
+// --- jobs
+
+void Agent::on_exec(const ChannelPtr& channel, Bytes request) {
+  channel->claimed = true;
+  const std::lock_guard lock(mutex_);
+  jobs_.push_back({channel, std::move(request)});
+  if (idle_ != nullptr)
+    idle_->waiter.notify();
+  else
+    dispatcher_.notify_one();
+}
+
+void Agent::set_idle(Wait* wait) {
+  const std::lock_guard lock(mutex_);
+  idle_ = wait;
+  if (wait == nullptr && !jobs_.empty()) dispatcher_.notify_one();
+}
+
+void Agent::wake_idle() {
+  const std::lock_guard lock(mutex_);
+  if (idle_ != nullptr) idle_->waiter.notify();
+}
+
+std::optional<Agent::Job> Agent::take_job() {
+  std::optional<Job> job;
+  {
+    const std::lock_guard lock(mutex_);
+    if (jobs_.empty()) return job;
+    job = std::move(jobs_.front());
+    jobs_.pop_front();
+    tasks_[job->channel->id];  // from here on it is a task
+  }
+  auto handle = connection_->handle_of(job->channel);
+  const std::lock_guard lock(mutex_);
+  tasks_[job->channel->id].handle = std::move(handle);
+  return job;
+}
+
+Agent::Event Agent::next_event(std::optional<Job>& job) {
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      dispatcher_.wait(lock, [this] { return !thread_interrupts_.empty() || (!jobs_.empty() && idle_ == nullptr) || lost_; });
+      if (!thread_interrupts_.empty()) return Event::interrupts;
+      if (jobs_.empty() || idle_ != nullptr) return Event::ended;
+    }
+    job = take_job();  // unless the main thread was faster
+    if (job) return Event::job;
+  }
+}
+
+std::vector<ThreadId> Agent::take_thread_interrupts() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(thread_interrupts_, {});
+}
+
+// --- tasks
+
+bool Agent::set_executing(std::uint32_t channel, bool on) {
+  const std::lock_guard lock(mutex_);
+  const auto found = tasks_.find(channel);
+  if (found == tasks_.end()) return false;
+  Task& task = found->second;
+  task.executing = on;
+  task.thread = PyThread_get_thread_ident();
+  task.pthread = ::pthread_self();
+  return on && task.interrupted;
+}
+
+bool Agent::is_executing(std::uint32_t channel) {
+  const std::lock_guard lock(mutex_);
+  const auto found = tasks_.find(channel);
+  return found != tasks_.end() && found->second.executing;
+}
+
+Agent::Finished Agent::finish_task(std::uint32_t channel) {
+  std::shared_ptr<detail::ChannelHandle> handle;  // released without the mutex
+  const std::lock_guard lock(mutex_);
+  const auto found = tasks_.find(channel);
+  if (found == tasks_.end()) return {};
+  Finished finished{true, {}};
+  if (found->second.interrupted && found->second.executing) finished.interrupted = found->second.thread;
+  handle = std::move(found->second.handle);
+  tasks_.erase(found);
+  return finished;
+}
+
+void Agent::on_interrupt(const ChannelPtr& channel) {
+  const std::lock_guard lock(mutex_);
+  const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& other) { return other.channel == channel; });
+  if (job != jobs_.end()) {
+    jobs_.erase(job);
+    boost::asio::post(runtime_->io(), [self = shared_from_this(), channel] {
+      self->connection_->close(channel, interrupt_text);
+    });
+    return;
+  }
+  const auto found = tasks_.find(channel->id);
+  if (found == tasks_.end()) return;
+  Task& task = found->second;
+  task.interrupted = true;
+  if (!task.executing) return;  // it learns it when it begins
+  if (Wait* const wait = wait_of(task.thread)) {
+    wait->interrupted_ = true;
+    wait->waiter.notify();
+  } else if (::pthread_equal(task.pthread, main_thread_) != 0) {
+    ::pthread_kill(main_thread_, SIGINT);  // a sleep is interrupted by that, too
+  } else {
+    thread_interrupts_.push_back(task.thread);
+    dispatcher_.notify_one();
+  }
+}
+
+Value Agent::on_status(std::size_t live_channels) {
+  const std::lock_guard lock(mutex_);
+  return Dict{{"numchannels", live_channels},
+              {"numexecuting", tasks_.size() + jobs_.size()},
+              {"execmodel", hello_.execmodel},
+              {"pid", pid_}};
+}
+
+// --- signals
+
+void Agent::watch_signals() {
+  signals_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [self = shared_from_this()](error_code error) {
+    if (error) return;
+    {
+      const std::lock_guard lock(self->mutex_);
+      std::array<char, 64> bytes;
+      for (ssize_t size; (size = ::read(self->signals_.native_handle(), bytes.data(), bytes.size())) > 0;)
+        self->signals_seen_.append(bytes.data(), static_cast<std::size_t>(size));
+      for (Wait* const wait : self->waits_) wait->waiter.notify();  // those of other threads go on
+    }
+    self->watch_signals();
+  });
+}
+
+std::string Agent::take_signals() {
+  const std::lock_guard lock(mutex_);
+  std::array<char, 64> bytes;
+  for (ssize_t size; (size = ::read(signals_.native_handle(), bytes.data(), bytes.size())) > 0;)
+    signals_seen_.append(bytes.data(), static_cast<std::size_t>(size));
+  return std::exchange(signals_seen_, {});
+}
+
+// --- the end
+
+void Agent::on_terminate() {
+  // Not here: the connection's mutex is held.
+  boost::asio::post(runtime_->io(), [self = shared_from_this()] {
+    trace::line("terminated by the controller");
+    self->end_deadline_ = detail::Clock::now() + end_grace;
+    self->end_when_written();
+  });
+}
+
+// What tasks have sent before the end still goes out.
+void Agent::end_when_written() {
+  if (connection_->drained() || detail::Clock::now() >= *end_deadline_) {
+    finish({errc::terminated, "terminated by the controller", {}});
+    return;
+  }
+  end_timer_.expires_after(end_tick);
+  end_timer_.async_wait([self = shared_from_this()](error_code) { self->end_when_written(); });
+}
+
+void Agent::on_stream_end(detail::ConnectionEnd end) { finish(std::move(end)); }
+
+void Agent::finish(detail::ConnectionEnd end) {
+  std::string text = end.text;
+  connection_->finish(std::move(end));
+  const std::lock_guard lock(mutex_);
+  if (!lost_) lost_ = std::move(text);
+  for (Wait* const wait : waits_) wait->waiter.notify();
+  dispatcher_.notify_all();
+}
+
+std::optional<std::string> Agent::lost() {
+  const std::lock_guard lock(mutex_);
+  return lost_;
+}
+
+void Agent::release_later(void* object) {
+  const std::lock_guard lock(mutex_);
+  released_.push_back(object);
+}
+
+std::vector<void*> Agent::take_released() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(released_, {});
+}
+
+}  // namespace gangway::python

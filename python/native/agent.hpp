@@ -1,0 +1,168 @@
+// The agent's side of its connection, as far as it needs no Python: jobs that wait to be
+// run, the tasks that run, who waits, and how all that ends.
+//
+// Thread rule: every member may be called from any thread. The members of Owner are called
+// on the thread that leads the runtime, with the connection's mutex held, and never take
+// the GIL: status, pings and credit are answered while Python code holds it. The order of
+// locks is connection, agent, runtime; the GIL before all of them.
+// Lifetime: one per process, never destroyed: threads of user code may use it at exit.
+#pragma once
+
+#include <pthread.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "channels/channel_handle.hpp"
+#include "channels/connection.hpp"
+#include "core/file_descriptor.hpp"
+#include "core/fork_guard.hpp"
+#include "core/runtime.hpp"
+#include "python/native/hello.hpp"
+
+namespace gangway::python {
+
+using detail::Connection;
+using ChannelPtr = Connection::ChannelPtr;
+using ThreadId = unsigned long;  // PyThread_get_thread_ident()
+
+inline constexpr std::string_view interrupt_text = "keyboard-interrupted";  // as in task.py
+
+class Agent final : public Connection::Owner, public std::enable_shared_from_this<Agent> {
+ public:
+  /// One thread's wait, which signals and interrupts may end early. On the stack of the
+  /// thread that runs Python code.
+  class Wait {
+   public:
+    explicit Wait(Agent& agent);
+    Wait(const Wait&) = delete;
+    Wait& operator=(const Wait&) = delete;
+    ~Wait();
+
+    detail::Waiter waiter;
+    /// Whether somebody wants KeyboardInterrupt raised here; once.
+    [[nodiscard]] bool take_interrupt();
+
+   private:
+    friend class Agent;
+    Agent& agent_;
+    const ThreadId thread_;
+    bool interrupted_ = false;  // the agent's mutex
+  };
+
+  struct Job {
+    ChannelPtr channel;
+    Bytes request;
+  };
+
+  /// Takes the descriptors over. Called on the main thread.
+  [[nodiscard]] static std::shared_ptr<Agent> create(const Hello& hello, detail::FileDescriptor read_end,
+                                                     detail::FileDescriptor write_end);
+  /// Answers HELLO and goes on with what was read behind it, HELLO included.
+  void start(const Value& answer, Bytes received);
+
+  [[nodiscard]] Connection& connection() noexcept { return *connection_; }
+  [[nodiscard]] const std::shared_ptr<Connection>& connection_pointer() const noexcept { return connection_; }
+  [[nodiscard]] const Hello& hello() const noexcept { return hello_; }
+  [[nodiscard]] bool is_main_thread() const noexcept { return ::pthread_equal(main_thread_, ::pthread_self()) != 0; }
+  /// In a process that user code has forked: the wire belongs to the parent.
+  [[nodiscard]] bool in_child() const noexcept { return fork_guard_.in_child(); }
+  [[nodiscard]] int pid() const noexcept { return pid_; }
+
+  // --- jobs
+
+  /// The main thread has nothing to do but wait for a job; nullptr: no longer.
+  void set_idle(Wait* wait);
+  void wake_idle();
+  [[nodiscard]] std::optional<Job> take_job();
+
+  enum class Event { job, ended, interrupts };
+  /// The dispatcher's wait, which never leads. `job` is only given while the main thread is not idle.
+  [[nodiscard]] Event next_event(std::optional<Job>& job);
+  /// Threads in which KeyboardInterrupt is to be raised.
+  [[nodiscard]] std::vector<ThreadId> take_thread_interrupts();
+
+  // --- tasks
+
+  /// The task of this channel runs from now on on this thread (false: no longer).
+  /// True when it has been interrupted already.
+  [[nodiscard]] bool set_executing(std::uint32_t channel, bool on);
+  [[nodiscard]] bool is_executing(std::uint32_t channel);
+  /// The thread that must not get a late KeyboardInterrupt.
+  struct Finished {
+    bool was_task = false;
+    std::optional<ThreadId> interrupted;
+  };
+  [[nodiscard]] Finished finish_task(std::uint32_t channel);
+
+  // --- signals and the end
+
+  /// A byte written here (signal.set_wakeup_fd) wakes the main thread's wait.
+  [[nodiscard]] int signal_fd() const noexcept { return signal_pipe_.write.get(); }
+  /// What came in by it since the last call; only numbers of signals.
+  [[nodiscard]] std::string take_signals();
+  /// What the end of the connection is called; none while it lives.
+  [[nodiscard]] std::optional<std::string> lost();
+
+  /// Something that only a thread with the GIL can release.
+  void release_later(void* object);
+  [[nodiscard]] std::vector<void*> take_released();
+
+ private:
+  struct Task {
+    std::shared_ptr<detail::ChannelHandle> handle;  // dropping the user's must not end the task
+    ThreadId thread = 0;
+    pthread_t pthread{};
+    bool executing = false;
+    bool interrupted = false;
+  };
+
+  Agent(const Hello& hello, std::shared_ptr<detail::Runtime> runtime, std::shared_ptr<Connection> connection);
+
+  std::optional<std::string> on_hello(const Value&) override { return {}; }  // it was read before
+  void on_exec(const ChannelPtr& channel, Bytes request) override;
+  void on_interrupt(const ChannelPtr& channel) override;
+  void on_terminate() override;
+  Value on_status(std::size_t live_channels) override;
+  void on_stream_end(detail::ConnectionEnd end) override;
+
+  void finish(detail::ConnectionEnd end);
+  void end_when_written();
+  void watch_signals();
+  [[nodiscard]] Wait* wait_of(ThreadId thread);
+
+  const Hello hello_;
+  const std::shared_ptr<detail::Runtime> runtime_;
+  const std::shared_ptr<Connection> connection_;
+  const pthread_t main_thread_;
+  const int pid_;
+  const detail::ForkGuard fork_guard_;
+
+  detail::Pipe signal_pipe_;
+  boost::asio::posix::stream_descriptor signals_;  // its read end
+  boost::asio::steady_timer end_timer_;
+  detail::Deadline end_deadline_;
+
+  std::mutex mutex_;  // guards everything below
+  std::deque<Job> jobs_;
+  std::unordered_map<std::uint32_t, Task> tasks_;
+  std::vector<Wait*> waits_;
+  Wait* idle_ = nullptr;
+  std::condition_variable dispatcher_;
+  std::vector<ThreadId> thread_interrupts_;
+  std::string signals_seen_;
+  std::optional<std::string> lost_;
+  std::vector<void*> released_;
+};
+
+}  // namespace gangway::python

@@ -1,0 +1,78 @@
+#include "python/native/object_builder.hpp"
+
+namespace gangway::python {
+
+namespace {
+
+PyRef text_of(std::string_view text) {
+  return PyRef::check(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), nullptr));
+}
+
+}  // namespace
+
+PyRef ObjectBuilder::make_big_integer(std::span<const std::byte> bytes) const {
+  return PyRef::check(
+      _PyLong_FromByteArray(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), 1, 1));
+}
+
+PyRef ObjectBuilder::make_str(std::string_view text) const { return text_of(text); }
+
+PyRef ObjectBuilder::make_bytes(std::span<const std::byte> bytes) const {
+  return PyRef::check(
+      PyBytes_FromStringAndSize(reinterpret_cast<const char*>(bytes.data()), static_cast<Py_ssize_t>(bytes.size())));
+}
+
+PyRef ObjectBuilder::make_tuple(std::span<PyRef> items) const {
+  PyRef tuple = PyRef::check(PyTuple_New(static_cast<Py_ssize_t>(items.size())));
+  for (std::size_t at = 0; at < items.size(); ++at)
+    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(at), items[at].release());
+  return tuple;
+}
+
+PyRef ObjectBuilder::make_frozenset(std::span<PyRef> members) const {
+  PyRef set = PyRef::check(PyFrozenSet_New(nullptr));
+  // Allowed as long as nobody else has seen it. The empty one is shared: not touched then.
+  for (const PyRef& member : members) check_status(PySet_Add(set.get(), member.get()));
+  return set;
+}
+
+void ObjectBuilder::append(PyRef& list, std::span<PyRef> items) const {
+  if (PyList_GET_SIZE(list.get()) == 0) {
+    // Nobody has seen the empty one: one of the right size takes its place.
+    PyRef whole = PyRef::check(PyList_New(static_cast<Py_ssize_t>(items.size())));
+    for (std::size_t at = 0; at < items.size(); ++at)
+      PyList_SET_ITEM(whole.get(), static_cast<Py_ssize_t>(at), items[at].release());
+    list = std::move(whole);
+    return;
+  }
+  for (const PyRef& item : items) check_status(PyList_Append(list.get(), item.get()));
+}
+
+void ObjectBuilder::set_items(PyRef& dict, std::span<PyRef> keys_and_values) const {
+  for (std::size_t at = 0; at < keys_and_values.size(); at += 2)
+    check_status(PyDict_SetItem(dict.get(), keys_and_values[at].get(), keys_and_values[at + 1].get()));
+}
+
+void ObjectBuilder::add(PyRef& set, std::span<PyRef> members) const {
+  for (const PyRef& member : members) check_status(PySet_Add(set.get(), member.get()));
+}
+
+PyRef decode_object(detail::InItem item, ObjectChannels& channels) {
+  using detail::ItemKind;
+  ObjectBuilder builder(channels);
+  switch (item.kind) {
+    case ItemKind::integer: return builder.make_integer(item.integer);
+    case ItemKind::bytes: return builder.make_bytes(item.payload.span());
+    case ItemKind::str: {
+      PyRef text = PyRef::steal(PyUnicode_DecodeUTF8(reinterpret_cast<const char*>(item.payload.data()),
+                                                     static_cast<Py_ssize_t>(item.payload.size()), nullptr));
+      if (text) return text;
+      if (PyErr_ExceptionMatches(PyExc_UnicodeDecodeError) == 0) throw PythonError();
+      PyErr_Clear();
+      throw LoadError(errc::bad_text, "bad item: a str that is not UTF-8");
+    }
+    default: return detail::PickleDecoder<ObjectBuilder>(builder, item.payload.span()).decode();
+  }
+}
+
+}  // namespace gangway::python
