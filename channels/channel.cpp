@@ -3,11 +3,14 @@
 #include <boost/asio/any_completion_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/prefer.hpp>
 
+#include <atomic>
+#include <new>
 #include <ostream>
 #include <utility>
 
@@ -68,23 +71,26 @@ class Operation : public detail::ChannelWaiter, public std::enable_shared_from_t
   [[nodiscard]] virtual bool withdraw() { return channel_->connection->remove_waiter(channel_->state, *this); }
   virtual void complete_cancelled() = 0;
 
+  // The slot belongs to the handler's executor: only there may it be touched.
   template <class... Results>
   void complete(error_code error, Results... results) {
-    boost::asio::get_associated_cancellation_slot(handler_).clear();
     boost::asio::prefer(executor_, boost::asio::execution::blocking.never)
         .execute([handler = std::move(handler_), error, ... results = std::move(results)]() mutable {
+          boost::asio::get_associated_cancellation_slot(handler).clear();
           std::move(handler)(error, std::move(results)...);
         });
   }
   void wait_again(std::shared_ptr<Operation> self) {
-    self_ = std::move(self);
+    self_ = self;
     wait();
+    if (cancelled_) cancel();  // that came while it was not waiting
   }
   [[nodiscard]] ChannelHandle& channel() const { return *channel_; }
 
  private:
   void cancel() {
-    if (!withdraw()) return;  // it is completing already
+    cancelled_ = true;
+    if (!withdraw()) return;  // it is completing already, or about to wait again
     const auto self = std::move(self_);
     complete_cancelled();
   }
@@ -94,6 +100,7 @@ class Operation : public detail::ChannelWaiter, public std::enable_shared_from_t
   const std::shared_ptr<detail::CallbackThread> callbacks_;
   const boost::asio::any_completion_executor executor_;  // keeps its context running meanwhile
   std::shared_ptr<Operation> self_;
+  std::atomic<bool> cancelled_{false};
 };
 
 template <class Handler>
@@ -114,6 +121,8 @@ class ReceiveOperation final : public Operation<Handler> {
       value = decode(connection, std::move(*item));
     } catch (const Error& problem) {
       error = problem.code();
+    } catch (const std::bad_alloc&) {
+      error = boost::asio::error::no_memory;
     }
     this->complete(error, std::move(value));
   }

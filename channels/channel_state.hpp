@@ -88,13 +88,15 @@ struct ChannelState {
   Fifo<InItem> arrived;
   std::unique_ptr<Assembly> assembly;  // the item that is arriving
   std::uint64_t allowance = 0;         // what the peer may still send
-  std::uint64_t to_grant = 0;          // taken, and not yet told to the peer
+  std::uint64_t to_grant = 0;          // taken, and not yet to be told to the peer
+  std::uint64_t granted = 0;           // to be told by the next CREDIT
   bool any_item = false;               // one has begun
 
   // Sending.
   Fifo<OutItem*> outgoing;
   std::uint64_t credit = 0;
   bool in_turn = false;  // it stands in the multiplexer's list of turns
+  bool last_message_due = false;  // to be sent after what is in `outgoing`
 
   // Waiting threads and operations, the first one first.
   std::vector<ChannelWaiter*> receivers;

@@ -25,6 +25,10 @@ constexpr std::size_t coalesced_write = 32 * 1024;
 // Reads in a row before other handlers get their turn; 16 x 64 KiB is what a pipe holds.
 constexpr int reads_in_a_row = 16;
 
+// For what a peer that reads no more has written before: 4,096 x 64 KiB are more than any
+// pipe or socket holds, and a peer that goes on writing does not hold up the others.
+constexpr int last_reads = 4096;
+
 constexpr std::size_t pieces_per_write = 64;
 
 bool would_block(const error_code& error) {
@@ -128,18 +132,20 @@ void Connection::on_readable(error_code error) {
   try {
     for (int reads = 0; !error && reads < reads_in_a_row; ++reads)
       if (!read_some(error, failure)) break;
+    if (!stream_over_ && failure.empty() && (!error || would_block(error))) {
+      write_out();
+      wait_readable();
+      return;
+    }
   } catch (const std::exception& problem) {  // memory, most likely: this connection ends, others go on
     failure = problem.what();
   }
   if (stream_over_) return;
   if (!failure.empty()) {
     stream_ended(lock, errc::protocol_error, "protocol error: " + failure);
-  } else if (error && !would_block(error)) {
+  } else {
     stream_ended(lock, errc::connection_lost,
                  error == boost::asio::error::eof ? "the connection was lost" : "the connection was lost: " + error.message());
-  } else {
-    write_out();
-    wait_readable();
   }
 }
 
@@ -203,7 +209,23 @@ void Connection::stream_ended(std::unique_lock<std::mutex>& lock, error_code cod
 
 // --- writing
 
-void Connection::write_out() {
+void Connection::write_out() noexcept {
+  try {
+    write_some();
+  } catch (const std::exception& problem) {  // memory, most likely
+    trace::log("writing failed: ", problem.what());
+    fail_writing(boost::asio::error::no_memory);
+  }
+}
+
+// The peer reads no more, or we cannot write; what it wrote before may still be there.
+void Connection::fail_writing(error_code error) {
+  write_failed_ = true;
+  boost::asio::post(runtime_->io(), [self = shared_from_this(), error] { self->on_write_failed(error); });
+  runtime_->keep_going();
+}
+
+void Connection::write_some() {
   while (!writing_ && !stream_over_ && !write_failed_ && machine_.has_output()) {
     std::array<iovec, pieces_per_write> room;
     const auto pieces = machine_.gather(room);
@@ -213,10 +235,7 @@ void Connection::write_out() {
     if (would_block(error)) {
       wait_writable();
     } else if (error) {
-      // The peer reads no more; what it wrote before may still be there.
-      write_failed_ = true;
-      boost::asio::post(runtime_->io(), [self = shared_from_this(), error] { self->on_write_failed(error); });
-      runtime_->keep_going();
+      fail_writing(error);
     } else {
       machine_.written(size);
     }
@@ -235,9 +254,13 @@ void Connection::wait_writable() {
 
 void Connection::on_write_failed(error_code error) {
   std::unique_lock lock(mutex_);
-  error_code ignored;
-  std::string failure;
-  while (!stream_over_ && read_some(ignored, failure)) {
+  try {
+    error_code nothing_left;
+    std::string failure;
+    for (int reads = 0; reads < last_reads && !stream_over_ && !nothing_left && failure.empty(); ++reads)
+      (void)read_some(nothing_left, failure);
+  } catch (const std::exception& problem) {
+    trace::log("last words were not read: ", problem.what());
   }
   stream_ended(lock, errc::connection_lost, "the connection was lost: " + error.message());
 }
@@ -268,6 +291,12 @@ void Connection::flush() {
   runtime_->flush_soon(weak_from_this());
 }
 
+bool Connection::drained() {
+  const std::lock_guard lock(mutex_);
+  write_out();
+  return stream_over_ || write_failed_ || !machine_.has_output();
+}
+
 // --- sending
 
 void Connection::check_sendable(const ChannelState& channel, std::size_t payload) const {
@@ -282,6 +311,11 @@ void Connection::check_sendable(const ChannelState& channel, std::size_t payload
 // Before the mutex: in a forked child it may be locked for ever.
 void Connection::check_process() const {
   if (fork_.in_child()) throw_error(errc::terminated, "a connection of the parent process: not usable after fork");
+}
+
+// Before anything of the waiting thread's stack is registered.
+void Connection::check_may_wait() {
+  if (Runtime::in_handler()) throw_error(errc::would_deadlock, "a blocking call on the thread that does the I/O");
 }
 
 bool Connection::try_send(const ChannelPtr& channel, const EncodedItem& item) {
@@ -301,6 +335,7 @@ void Connection::send(const ChannelPtr& channel, const EncodedItem& item, Deadli
     output_added();
     return;
   }
+  check_may_wait();
   std::optional<error_code> result;
   if (!deadline) {
     BlockingSend send(*runtime_, item);
@@ -346,9 +381,14 @@ Connection::PendingSend Connection::send_detached(const ChannelPtr& channel, std
     send->finished(errc::item_too_large);
     return send;
   }
+  if (!channel->sendable && end_ && !channel->closed) {
+    send->finished(end_->code);
+    return send;
+  }
   send->keep(send);
   machine_.send(channel, *send);
   write_out();
+  runtime_->keep_going();
   return send;
 }
 
@@ -393,23 +433,24 @@ std::optional<InItem> Connection::try_receive(ChannelState& channel) {
 
 InItem Connection::receive(const ChannelPtr& channel, Deadline deadline) {
   Waiter waiter(*runtime_);
-  return *receive(channel, waiter, deadline);
+  for (;;) {
+    if (auto item = receive(channel, waiter, deadline)) return std::move(*item);
+    waiter.rearm();  // another receiver was faster
+  }
 }
 
 std::optional<InItem> Connection::receive(const ChannelPtr& channel, Waiter& waiter, Deadline deadline) {
   check_process();
   std::unique_lock lock(mutex_);
-  for (;;) {
-    if (auto item = take_or_throw(*channel)) return item;
-    ThreadWaiter entry(waiter);
-    channel->receivers.push_back(&entry);
-    const bool notified = wait_for(lock, waiter, deadline);
-    const bool woken = std::erase(channel->receivers, &entry) == 0;
-    if (auto item = take_or_throw(*channel)) return item;
-    if (!notified) throw_error(errc::timed_out, "nothing arrived on channel " + std::to_string(channel->id) + " in time");
-    if (!woken) return {};  // by somebody else
-    waiter.rearm();         // another receiver was faster
-  }
+  if (auto item = take_or_throw(*channel)) return item;
+  check_may_wait();
+  ThreadWaiter entry(waiter);
+  channel->receivers.push_back(&entry);
+  const bool notified = wait_for(lock, waiter, deadline);
+  std::erase(channel->receivers, &entry);
+  if (auto item = take_or_throw(*channel)) return item;
+  if (notified) return {};
+  throw_error(errc::timed_out, "nothing arrived on channel " + std::to_string(channel->id) + " in time");
 }
 
 bool Connection::ended_or_throw(ChannelState& channel) {
@@ -433,6 +474,7 @@ bool Connection::wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline de
   check_process();
   std::unique_lock lock(mutex_);
   if (ended_or_throw(*channel)) return true;
+  check_may_wait();
   ThreadWaiter entry(waiter);
   channel->end_waiters.push_back(&entry);
   const bool notified = wait_for(lock, waiter, deadline);
@@ -444,18 +486,16 @@ bool Connection::wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline de
 
 void Connection::add_receiver(const ChannelPtr& channel, ChannelWaiter& waiter) {
   const std::lock_guard lock(mutex_);
-  if (!channel->arrived.empty() || !channel->receivable)
-    waiter.wake();
-  else
-    channel->receivers.push_back(&waiter);
+  if (!channel->arrived.empty() || !channel->receivable) return waiter.wake();
+  channel->receivers.push_back(&waiter);
+  runtime_->keep_going();
 }
 
 void Connection::add_end_waiter(const ChannelPtr& channel, ChannelWaiter& waiter) {
   const std::lock_guard lock(mutex_);
-  if (channel->receivable)
-    channel->end_waiters.push_back(&waiter);
-  else
-    waiter.wake();
+  if (!channel->receivable) return waiter.wake();
+  channel->end_waiters.push_back(&waiter);
+  runtime_->keep_going();
 }
 
 bool Connection::remove_waiter(const ChannelPtr& channel, ChannelWaiter& waiter) {
@@ -530,7 +570,7 @@ ChannelRef Connection::channel(std::uint32_t id) {
     const std::lock_guard lock(mutex_);
     state = machine_.claim(id);
   }
-  if (!state) throw_error(errc::bad_item, "channel " + std::to_string(id) + " was never opened");
+  if (!state) throw LoadError(errc::bad_channel, "channel " + std::to_string(id) + " was never opened");
   return {id, handle_of(state)};
 }
 
@@ -547,13 +587,14 @@ Bytes Connection::request(std::unordered_map<std::uint64_t, Request*>& waiting, 
   check_process();
   std::unique_lock lock(mutex_);
   if (end_) throw_end();
+  check_may_wait();
   const std::uint64_t number = next_request_++;
   Request request(*runtime_);
-  waiting.emplace(number, &request);
   if (&waiting == &pings_)
     machine_.ping(number);
   else
     machine_.request_status(number);
+  waiting.emplace(number, &request);
   const bool notified = wait_for(lock, request.waiter, deadline);
   waiting.erase(number);
   if (request.answer) return std::move(*request.answer);
@@ -586,7 +627,10 @@ void Connection::send_terminate() {
 }
 
 bool Connection::wait_state(const bool& reached, Deadline deadline) {
+  check_process();
   std::unique_lock lock(mutex_);
+  if (reached || finished_) return reached;
+  check_may_wait();
   Waiter waiter(*runtime_);
   state_waiters_.push_back(&waiter);
   bool in_time = true;
@@ -654,7 +698,6 @@ void Connection::wake_state_waiters() {
 
 // Nothing must be left unsent by somebody who waits.
 bool Connection::wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline) {
-  if (Runtime::in_handler()) throw_error(errc::would_deadlock, "a blocking call on the thread that does the I/O");
   write_out();
   direct_writes_ = direct_writes_after_pause;
   lock.unlock();

@@ -110,7 +110,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   [[nodiscard]] std::optional<InItem> try_receive(ChannelState& channel);
   /// Throws RemoteError (once), EndOfChannel, ConnectionLost, TimeoutError.
   [[nodiscard]] InItem receive(const ChannelPtr& channel, Deadline deadline = {});
-  /// The same, also ended by `waiter` being notified by somebody else: nothing then.
+  /// The same, also ended by `waiter` being notified by somebody else, or by another
+  /// receiver having been faster: nothing then.
   [[nodiscard]] std::optional<InItem> receive(const ChannelPtr& channel, Waiter& waiter, Deadline deadline);
 
   /// Until nothing more will arrive. Throws RemoteError (once), ConnectionLost, TimeoutError.
@@ -185,7 +186,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   [[nodiscard]] std::size_t read_preamble(boost::system::error_code& error, std::string& failure);
   void stream_ended(std::unique_lock<std::mutex>& lock, boost::system::error_code code, std::string text);
 
-  void write_out();
+  void write_out() noexcept;
+  void write_some();
+  void fail_writing(boost::system::error_code error);
   void output_added();
   void wait_writable();
 
@@ -196,6 +199,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   [[nodiscard]] bool wait_state(const bool& reached, Deadline deadline);
   void wake_state_waiters();
   void check_process() const;
+  static void check_may_wait();
   [[noreturn]] void throw_end() const;
   void check_sendable(const ChannelState& channel, std::size_t payload) const;
   void after_take();

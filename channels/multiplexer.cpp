@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include <gangway/error.hpp>
 
@@ -235,13 +236,16 @@ bool Multiplexer::on_connection_frame(ControlKind kind, std::span<const std::byt
       return true;
     case ControlKind::ping:
       if (payload.size() != number_size) return broken("PING that is not 8 bytes");
-      return reply(ControlKind::pong, payload);
+      if (!may_reply()) return false;
+      control(ControlKind::pong, 0, payload);
+      return true;
     case ControlKind::pong:
       if (payload.size() != number_size) return broken("PONG that is not 8 bytes");
       events_.on_pong(number());
       return true;
     case ControlKind::status:
       if (!agent || payload.size() != number_size) return broken("STATUS from the agent, or not 8 bytes");
+      if (!may_reply()) return false;
       events_.on_status(number());
       return true;
     case ControlKind::status_reply:
@@ -297,7 +301,7 @@ bool Multiplexer::on_open_frame(std::uint32_t id) {
 bool Multiplexer::on_credit(const ChannelPtr& channel, std::uint64_t credit) {
   if (credit == 0) return broken("CREDIT of 0" + channel_text(channel->id));
   if (credit > settings_.window - channel->credit)
-    return broken("credit rises above the window" + channel_text(channel->id));
+    return broken("credit above the window" + channel_text(channel->id));
   channel->credit += credit;
   if (!channel->outgoing.empty()) take_turn(channel);
   return true;
@@ -350,10 +354,8 @@ std::optional<InItem> Multiplexer::take(ChannelState& channel) {
 void Multiplexer::grant(ChannelState& channel) {
   if (settings_.window == 0 || channel.to_grant == 0) return;
   channel.allowance += channel.to_grant;
-  std::array<std::byte, sizeof(std::uint64_t)> payload;
-  store_little(payload.data(), channel.to_grant);
-  channel.to_grant = 0;
-  control(ControlKind::credit, channel.id, payload);
+  if (channel.granted == 0) credit_due_.push_back(channel.id);
+  channel.granted += std::exchange(channel.to_grant, 0);
 }
 
 // An item is arriving, nothing waits before it, and its sender is about to run out of
@@ -377,9 +379,10 @@ void Multiplexer::close(const ChannelPtr& channel, std::optional<std::string_vie
   channel->closed = true;
   if (error) {
     // Longer ones keep their end, where the message is; a cut character is not sent.
-    std::string_view text = *error;
-    if (text.size() > limits::error_text) text.remove_prefix(text.size() - limits::error_text);
-    while (!text.empty() && (static_cast<unsigned char>(text.front()) & 0xc0) == 0x80) text.remove_prefix(1);
+    std::string text(error->substr(error->size() - std::min(error->size(), limits::error_text)));
+    const bool cut = text.size() < error->size();
+    while (cut && !text.empty() && (static_cast<unsigned char>(text.front()) & 0xc0) == 0x80) text.erase(0, 1);
+    for (std::size_t bad; (bad = find_bad_utf8(text)) < text.size();) text[bad] = '?';
     control(ControlKind::close_error, channel->id, std::as_bytes(std::span(text)));
   } else {
     control(ControlKind::close, channel->id);
@@ -405,8 +408,8 @@ Multiplexer::ChannelPtr Multiplexer::claim(std::uint32_t id) {
   if (!channel) {
     const auto found = unclaimed_.find(id);
     if (found != unclaimed_.end()) {
-      channel = std::move(found->second);
-      unclaimed_.erase(found);
+      channel = found->second;
+      if (!over_) unclaimed_.erase(found);
     } else if (was_open(id)) {
       channel = std::make_shared<ChannelState>(id);
       channel->sendable = channel->receivable = false;
@@ -427,19 +430,24 @@ void Multiplexer::fail_sends(ChannelState& channel, boost::system::error_code er
 }
 
 void Multiplexer::last_message(ChannelState& channel) {
-  if (channel.closed || over_) return;
-  control(ControlKind::last_message, channel.id);
+  if (!channel.sendable) return;
+  channel.sendable = false;
+  if (channel.outgoing.empty())
+    control(ControlKind::last_message, channel.id);
+  else
+    channel.last_message_due = true;
 }
 
 // --- writing
 
 bool Multiplexer::send_now(ChannelState& channel, ItemKind kind, std::span<const std::byte> payload) {
-  if (!channel.outgoing.empty() || payload.size() > limits::frame_sent || queue_.size() >= queue_high_water) return false;
+  if (!channel.sendable || !channel.outgoing.empty()) return false;
+  if (payload.size() > limits::frame_sent || queue_.size() >= queue_high_water) return false;
   const std::uint64_t cost = payload.size() + limits::item_cost;
   if (cost > channel.credit) return false;
   if (settings_.window != 0) channel.credit -= cost;
   // The control frames so far were asked for before: OPEN must come before the first item.
-  if (!control_.empty()) pump();
+  if (has_control()) pump_control();
   queue_.append_frame({static_cast<std::uint8_t>(frame_whole | static_cast<std::uint8_t>(kind)),
                        static_cast<std::uint32_t>(payload.size()), channel.id},
                       payload);
@@ -456,8 +464,10 @@ void Multiplexer::send(const ChannelPtr& channel, OutItem& item) {
 }
 
 bool Multiplexer::withdraw(ChannelState& channel, OutItem& item) {
-  if (item.begun) return false;
-  return channel.outgoing.remove(&item);
+  if (item.begun || !channel.outgoing.remove(&item)) return false;
+  if (channel.outgoing.empty() && std::exchange(channel.last_message_due, false))
+    control(ControlKind::last_message, channel.id);
+  return true;
 }
 
 void Multiplexer::take_turn(const ChannelPtr& channel) {
@@ -471,12 +481,24 @@ std::span<const iovec> Multiplexer::gather(std::span<iovec> pieces) {
   return queue_.gather(pieces);
 }
 
-void Multiplexer::pump() {
-  if (!control_.empty()) {
-    queue_.append(control_);
-    control_.clear();
-    replies_queued_ = 0;
+// Not before there is room: replies_queued_ counts what the peer does not read.
+void Multiplexer::pump_control() {
+  if (queue_.size() >= queue_high_water) return;
+  queue_.append(control_);
+  control_.clear();
+  replies_queued_ = 0;
+  std::array<std::byte, sizeof(std::uint64_t)> credit;
+  for (const std::uint32_t id : credit_due_) {
+    const ChannelPtr channel = find(id);
+    if (!channel || !channel->receivable) continue;
+    store_little(credit.data(), std::exchange(channel->granted, 0));
+    queue_.append_frame({static_cast<std::uint8_t>(ControlKind::credit), credit.size(), id}, credit);
   }
+  credit_due_.clear();
+}
+
+void Multiplexer::pump() {
+  if (has_control()) pump_control();
   while (!turns_.empty() && queue_.size() < queue_high_water) {
     const ChannelPtr channel = std::move(turns_.front());
     turns_.pop_front();
@@ -490,7 +512,7 @@ bool Multiplexer::cut_frame(ChannelState& channel) {
   OutItem& item = *channel.outgoing.front();
   const std::size_t rest = item.payload.size() - item.cut;
   const std::uint64_t extra = item.begun ? 0 : limits::item_cost;
-  if (channel.credit <= extra && settings_.window != 0) return false;
+  if (channel.credit < extra + (rest > 0) && settings_.window != 0) return false;
   const std::uint64_t most = std::min<std::uint64_t>(channel.credit - extra, limits::frame_sent);
 
   std::array<std::byte, sizeof(std::uint64_t)> prefix;
@@ -523,6 +545,8 @@ bool Multiplexer::cut_frame(ChannelState& channel) {
   }
   if (!ends) return true;
   channel.outgoing.pop();
+  if (channel.outgoing.empty() && std::exchange(channel.last_message_due, false))
+    queue_.append_frame({static_cast<std::uint8_t>(ControlKind::last_message), 0, channel.id}, {});
   if (item.borrowed == 0) item.finished({});
   return !channel.outgoing.empty();
 }
@@ -536,12 +560,10 @@ void Multiplexer::control(ControlKind kind, std::uint32_t channel, std::span<con
   control_.insert(control_.end(), payload.begin(), payload.end());
 }
 
-// What the peer asked for and may not be reading.
-bool Multiplexer::reply(ControlKind kind, std::span<const std::byte> payload) {
-  if (queue_.empty()) pump();
-  if (++replies_queued_ > limits::control_frames_queued) return broken("the peer asks and does not read the answers");
-  control(kind, 0, payload);
-  return true;
+// What the peer asks for, and may not be reading.
+bool Multiplexer::may_reply() {
+  if (queue_.empty()) pump_control();
+  return ++replies_queued_ <= limits::control_frames_queued || broken("the peer asks and does not read the answers");
 }
 
 // --- the connection
@@ -575,11 +597,14 @@ void Multiplexer::fail(boost::system::error_code error) {
     item.borrowed = 0;
     if (item.cut == item.payload.size()) item.finished(error);  // else its channel still has it
   }
+  // Items refer to channels that may hold items: they are found, still.
   const auto all = channels();
+  for (const ChannelPtr& channel : all) unclaimed_.emplace(channel->id, channel);
   channels_.clear();
   own_open_ = peer_open_ = 0;
   turns_.clear();
   control_.clear();
+  credit_due_.clear();
   for (const ChannelPtr& channel : all) {
     channel->in_turn = false;
     channel->sendable = channel->receivable = false;
@@ -587,7 +612,6 @@ void Multiplexer::fail(boost::system::error_code error) {
     fail_sends(*channel, error);
     events_.on_end(channel);
   }
-  unclaimed_.clear();
 }
 
 }  // namespace gangway::detail

@@ -76,9 +76,9 @@ class Multiplexer final : private FrameParser::Sink {
   /// The next bytes for the wire. Takes from the waiting sends as much as belongs there now.
   [[nodiscard]] std::span<const iovec> gather(std::span<iovec> pieces);
   void written(std::size_t size) { queue_.consume(size); }
-  [[nodiscard]] bool has_output() const noexcept { return !queue_.empty() || !control_.empty() || !turns_.empty(); }
+  [[nodiscard]] bool has_output() const noexcept { return !queue_.empty() || has_control() || !turns_.empty(); }
   /// Control frames are waiting.
-  [[nodiscard]] bool has_control() const noexcept { return !control_.empty(); }
+  [[nodiscard]] bool has_control() const noexcept { return !control_.empty() || !credit_due_.empty(); }
   [[nodiscard]] std::size_t queued() const noexcept { return queue_.size() + control_.size(); }
 
   // --- channels
@@ -102,8 +102,10 @@ class Multiplexer final : private FrameParser::Sink {
   /// The first item that waits; grants its cost to the sender.
   [[nodiscard]] std::optional<InItem> take(ChannelState& channel);
 
-  /// Ends a channel for both directions. Sends that wait on it fail. Idempotent.
+  /// Ends a channel for both directions. Sends that wait on it fail. Idempotent. What of
+  /// the error text is not UTF-8 becomes question marks.
   void close(const ChannelPtr& channel, std::optional<std::string_view> error = {});
+  /// Nothing more is sent on the channel, beyond what waits already.
   void last_message(ChannelState& channel);
   void interrupt(ChannelState& channel) { control(ControlKind::interrupt, channel.id); }
 
@@ -149,8 +151,9 @@ class Multiplexer final : private FrameParser::Sink {
   void pump();
   [[nodiscard]] bool cut_frame(ChannelState& channel);
 
+  void pump_control();
   void control(ControlKind kind, std::uint32_t channel, std::span<const std::byte> payload = {});
-  [[nodiscard]] bool reply(ControlKind kind, std::span<const std::byte> payload);
+  [[nodiscard]] bool may_reply();
 
   const Settings settings_;
   Events& events_;
@@ -158,7 +161,8 @@ class Multiplexer final : private FrameParser::Sink {
   std::string failure_;
 
   std::unordered_map<std::uint32_t, ChannelPtr> channels_;
-  std::map<std::uint32_t, ChannelPtr> unclaimed_;  // closed by the peer, and not yet referred to
+  // Closed by the peer, and not yet referred to; after fail() all that were live.
+  std::map<std::uint32_t, ChannelPtr> unclaimed_;
   std::uint32_t next_own_;
   std::uint32_t last_peer_ = 0;
   std::size_t own_open_ = 0;
@@ -174,6 +178,9 @@ class Multiplexer final : private FrameParser::Sink {
 
   WriteQueue queue_;              // cut into frames, in the order of the wire
   std::vector<std::byte> control_;  // control frames, ahead of all items that are not in queue_
+  // Channels with credit for their sender. One CREDIT frame each, however long it takes until
+  // the peer reads: as many as there are channels, not as many as the peer can provoke.
+  std::vector<std::uint32_t> credit_due_;
   std::size_t replies_queued_ = 0;
   std::deque<ChannelPtr> turns_;  // channels that have something to send and credit for it
 };

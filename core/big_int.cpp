@@ -167,8 +167,7 @@ std::strong_ordering operator<=>(const BigInt& a, const BigInt& b) noexcept {
   const auto left = a.bytes();
   const auto right = b.bytes();
   if (left.size() != right.size()) {
-    const auto longer = left.size() <=> right.size();
-    return a.negative() ? 0 <=> longer : longer;
+    return a.negative() ? right.size() <=> left.size() : left.size() <=> right.size();
   }
   // Of the same sign and length, two's complement compares like unsigned numbers.
   for (std::size_t i = left.size(); i-- > 0;) {

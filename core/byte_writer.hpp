@@ -10,6 +10,21 @@
 
 namespace gangway::detail {
 
+/// memcpy without a call for what is short, as most texts are.
+inline void copy_run(std::byte* to, const std::byte* from, std::size_t size) noexcept {
+  if (size > 16) {
+    std::memcpy(to, from, size);
+  } else if (size >= 8) {
+    std::uint64_t ends[2];  // they overlap
+    std::memcpy(&ends[0], from, 8);
+    std::memcpy(&ends[1], from + size - 8, 8);
+    std::memcpy(to, &ends[0], 8);
+    std::memcpy(to + size - 8, &ends[1], 8);
+  } else {
+    for (std::size_t i = 0; i < size; ++i) to[i] = from[i];
+  }
+}
+
 class ByteWriter {
  public:
   /// `out` has no meaningful size until finish().

@@ -32,6 +32,14 @@ inline bool same_key(const Value& a, const Value& b) {
   return a == b;
 }
 
+// One bit of 64.
+std::uint64_t sketch_of(const std::string& text) {
+  if (text.empty()) return 1;
+  const auto first = static_cast<unsigned char>(text.front());
+  const auto last = static_cast<unsigned char>(text.back());
+  return std::uint64_t{1} << ((text.size() * 16 + first * 5U + last) % 64);
+}
+
 // Room for some more, without giving up growth in large steps.
 template <class Vector>
 void make_room(Vector& items, std::size_t more) {
@@ -99,10 +107,14 @@ Value& Dict::slot(Value&& key) {
 void Dict::take_items(std::span<Value> keys_and_values) {
   const std::size_t count = keys_and_values.size() / 2;
   make_room(items_, count);
-  // The usual dict: a few plain keys.
+  // The usual dict: a few texts. Most of them differ in their length or their ends, and need not be compared.
+  std::uint64_t seen = items_.empty() ? 0 : ~std::uint64_t{0};
   while (index_ == nullptr && !keys_and_values.empty() && items_.size() < detail::keys_without_index &&
          !detail::needs_hash(keys_and_values[0])) {
-    const std::size_t at = position(keys_and_values[0]);
+    const std::string* text = keys_and_values[0].get_if<std::string>();
+    const std::uint64_t sketch = text != nullptr ? sketch_of(*text) : ~std::uint64_t{0};
+    const std::size_t at = (seen & sketch) != 0 ? position(keys_and_values[0]) : KeyIndex::none;
+    seen |= sketch;
     if (at == KeyIndex::none) {
       items_.emplace_back(std::move(keys_and_values[0]), std::move(keys_and_values[1]));
     } else {

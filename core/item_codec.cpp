@@ -35,14 +35,8 @@ Value decode_integer(std::span<const std::byte> payload) {
 
 }  // namespace
 
-std::string_view ValueWalker::str(Node node) const {
-  const std::string& text = node->as_str();
-  const std::size_t bad = find_bad_utf8(text);
-  if (bad != text.size()) {
-    throw DumpError(errc::bad_text,
-                    "can't serialize: a str that is not UTF-8 from byte " + std::to_string(bad) + " on");
-  }
-  return text;
+void ValueWalker::fail_text(std::size_t at) {
+  throw DumpError(errc::bad_text, "can't serialize: a str that is not UTF-8 from byte " + std::to_string(at) + " on");
 }
 
 std::uint32_t ValueWalker::channel(Node node) const {

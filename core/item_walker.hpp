@@ -13,15 +13,16 @@
 
 namespace gangway::detail {
 
+// Kind, in its order (a ValueWalker casts), and whatever else a binding may find.
 enum class NodeKind : std::uint8_t {
   none,
   boolean,
-  integer,      // 64 bits
-  big_integer,  // beyond
+  integer,  // 64 bits
   floating,
   complex,
   str,
   bytes,
+  big_integer,  // beyond 64 bits
   list,
   tuple,
   dict,

@@ -64,7 +64,7 @@ class NodeStack {
   }
 
  private:
-  static constexpr std::size_t inline_capacity = 32;
+  static constexpr std::size_t inline_capacity = 128;  // 5 KiB of the thread's stack for Values
 
   void grow() {
     const std::size_t capacity = capacity_ * 2;

@@ -40,6 +40,10 @@ class PickleDecoder {
       opcode_ = at_;
       if (at_ == end_) fail("the stream ends without STOP");
       const std::uint8_t opcode = *at_++;
+      if (opcode == pickle::short_bin_unicode) {  // more than half of all opcodes: the keys of dicts
+        read_str(little<1>());
+        continue;
+      }
       if (opcode == pickle::stop) break;
       step(opcode);
     }
@@ -136,7 +140,7 @@ class PickleDecoder {
     return text;
   }
 
-  void read_str(std::uint64_t size) {
+  [[gnu::always_inline]] void read_str(std::uint64_t size) {
     const std::string_view text = take_str(size);
     if (text.size() == complex_module.size() && (text == complex_module || text == channel_module) &&
         read_reduced(text)) {
@@ -263,67 +267,77 @@ class PickleDecoder {
     return first;
   }
 
-  // The shape of a container of kind `kind` around the nodes from `first` on.
-  [[nodiscard]] Shape around(std::size_t first, std::uint32_t kind, std::uint32_t inherited) {
-    std::uint32_t depth = 0;
-    std::uint32_t flags = 0;
-    for (const Shape shape : stack_.notes_from(first)) {
-      depth = std::max(depth, shape.depth());
-      flags |= shape.bits;
+  // What the nodes from `first` on have in common with what is around them.
+  struct Inside {
+    std::uint32_t depth = 0;          // of the deepest
+    std::uint32_t flags = 0;          // of any
+    std::uint32_t flags_of_keys = 0;  // of the first, the third ...
+  };
+  [[nodiscard]] Inside inside(std::size_t first) {
+    Inside result;
+    const Shape* shape = stack_.notes_from(first).data();
+    const Shape* const end = shape + (stack_.size() - first);
+    for (; end - shape >= 2; shape += 2) {
+      result.depth = std::max({result.depth, shape[0].depth(), shape[1].depth()});
+      result.flags_of_keys |= shape[0].bits;
+      result.flags |= shape[1].bits;
     }
-    if (depth >= limits::nesting_depth) {
+    if (shape != end) {
+      result.depth = std::max(result.depth, shape->depth());
+      result.flags_of_keys |= shape->bits;
+    }
+    result.flags |= result.flags_of_keys;
+    if (result.depth >= limits::nesting_depth) {
       fail("nested more than " + std::to_string(limits::nesting_depth) + " deep", errc::too_deep);
     }
-    return {kind | (flags & inherited) | (depth + 1)};
+    return result;
   }
 
-  void check_hashable(std::size_t first, std::size_t stride) {
-    const auto shapes = stack_.notes_from(first);
-    for (std::size_t i = 0; i < shapes.size(); i += stride) {
-      if (!shapes[i].hashable()) fail("a key of a dict or a member of a set is not hashable");
-    }
+  void check_hashable(std::uint32_t flags) const {
+    if ((flags & Shape::unhashable) != 0) fail("a key of a dict or a member of a set is not hashable");
   }
 
-  // The container below the nodes from `first` on.
-  std::size_t target(std::size_t first, std::uint32_t kind, const char* name) {
+  // The container of that kind below the nodes from `first` on, which get into it.
+  [[nodiscard]] Node& target(std::size_t first, std::uint32_t kind, const char* name, const Inside& added) {
     if (first <= floor_ || !stack_.note(first - 1).is(kind)) fail(std::string("no ") + name + " to add to");
-    const std::uint32_t depth = stack_.note(first - 1).depth();
-    const Shape with_these = around(first, kind, 0);
-    stack_.note(first - 1).bits = kind | std::max(depth, with_these.depth());
-    return first - 1;
+    Shape& shape = stack_.note(first - 1);
+    shape.bits = kind | std::max(shape.depth(), added.depth + 1);
+    return stack_[first - 1];
   }
 
   void append(std::size_t first) {
-    const std::size_t list = target(first, Shape::list, "list");
-    builder_.append(stack_[list], stack_.from(first));
+    Node& list = target(first, Shape::list, "list", inside(first));
+    builder_.append(list, stack_.from(first));
     stack_.pop_to(first);
   }
 
   void set_items(std::size_t first) {
-    const std::size_t dict = target(first, Shape::dict, "dict");
+    const Inside items = inside(first);
+    Node& dict = target(first, Shape::dict, "dict", items);
     if ((stack_.size() - first) % 2 != 0) fail("a key without a value");
-    check_hashable(first, 2);
-    builder_.set_items(stack_[dict], stack_.from(first));
+    check_hashable(items.flags_of_keys);
+    builder_.set_items(dict, stack_.from(first));
     stack_.pop_to(first);
   }
 
   void add_items(std::size_t first) {
-    const std::size_t set = target(first, Shape::set, "set");
-    check_hashable(first, 1);
-    builder_.add(stack_[set], stack_.from(first));
+    const Inside members = inside(first);
+    Node& set = target(first, Shape::set, "set", members);
+    check_hashable(members.flags);
+    builder_.add(set, stack_.from(first));
     stack_.pop_to(first);
   }
 
   // A tuple is as hashable as what is in it.
   void make_tuple(std::size_t first) {
-    const Shape shape = around(first, 0, Shape::unhashable);
-    replace(first, shape, builder_.make_tuple(stack_.from(first)));
+    const Inside items = inside(first);
+    replace(first, {(items.flags & Shape::unhashable) | (items.depth + 1)}, builder_.make_tuple(stack_.from(first)));
   }
 
   void make_frozenset(std::size_t first) {
-    check_hashable(first, 1);
-    const Shape shape = around(first, 0, 0);
-    replace(first, shape, builder_.make_frozenset(stack_.from(first)));
+    const Inside members = inside(first);
+    check_hashable(members.flags);
+    replace(first, {members.depth + 1}, builder_.make_frozenset(stack_.from(first)));
   }
 
   void replace(std::size_t first, Shape shape, Node&& node) {

@@ -47,19 +47,26 @@ class PickleEncoder {
     std::uint8_t closing;
   };
 
-  void write(const typename W::Node& node) {
-    switch (walker_.kind(node)) {
+  [[gnu::always_inline]] void write(const typename W::Node& node) {
+    const NodeKind kind = walker_.kind(node);
+    if (kind == NodeKind::str) {  // more than half of all nodes: the keys of dicts
+      write_str(walker_.str(node));
+    } else if (kind == NodeKind::integer) {
+      write_integer(walker_.integer(node));
+    } else {
+      write_other(kind, node);
+    }
+  }
+
+  void write_other(NodeKind kind, const typename W::Node& node) {
+    switch (kind) {
       case NodeKind::none: writer_.byte(pickle::none); break;
       case NodeKind::boolean: writer_.byte(walker_.boolean(node) ? pickle::new_true : pickle::new_false); break;
       case NodeKind::integer: write_integer(walker_.integer(node)); break;
       case NodeKind::big_integer: write_big_integer(walker_.big_integer(node)); break;
       case NodeKind::floating: write_float(walker_.floating(node)); break;
       case NodeKind::complex: write_complex(walker_.complex(node)); break;
-      case NodeKind::str: {
-        const std::string_view text = walker_.str(node);
-        write_run(std::as_bytes(std::span(text)), pickle::short_bin_unicode, pickle::bin_unicode, pickle::bin_unicode8);
-        break;
-      }
+      case NodeKind::str: write_str(walker_.str(node)); break;
       case NodeKind::bytes:
         write_run(walker_.bytes(node), pickle::short_bin_bytes, pickle::bin_bytes, pickle::bin_bytes8);
         break;
@@ -80,9 +87,20 @@ class PickleEncoder {
         open(node, pickle::frozenset);
         break;
       case NodeKind::channel: write_channel(walker_.channel(node)); break;
-      case NodeKind::other:
-        throw DumpError(errc::cannot_serialize, "can't serialize " + std::string(walker_.type_name(node)));
+      case NodeKind::other: fail_type(node);
     }
+  }
+
+  [[noreturn, gnu::cold, gnu::noinline]] void fail_type(const typename W::Node& node) {
+    throw DumpError(errc::cannot_serialize, "can't serialize " + std::string(walker_.type_name(node)));
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] void fail_depth() const {
+    throw DumpError(errc::too_deep,
+                    "can't serialize: nested more than " + std::to_string(limits::nesting_depth) + " deep");
+  }
+
+  void write_str(std::string_view text) {
+    write_run(std::as_bytes(std::span(text)), pickle::short_bin_unicode, pickle::bin_unicode, pickle::bin_unicode8);
   }
 
   void open_list(const typename W::Node& node) {
@@ -123,10 +141,7 @@ class PickleEncoder {
   }
 
   void check_depth() const {
-    if (open_.size() >= limits::nesting_depth) {
-      throw DumpError(errc::too_deep,
-                      "can't serialize: nested more than " + std::to_string(limits::nesting_depth) + " deep");
-    }
+    if (open_.size() >= limits::nesting_depth) fail_depth();
   }
 
   void write_integer(std::int64_t value) {
@@ -146,7 +161,7 @@ class PickleEncoder {
     writer_.wrote(2 + size);
   }
 
-  void write_big_integer(std::span<const std::byte> bytes) {
+  [[gnu::noinline]] void write_big_integer(std::span<const std::byte> bytes) {
     if (bytes.size() > limits::int_bytes) {
       throw DumpError(errc::item_too_large, "can't serialize: an int of " + std::to_string(bytes.size()) +
                                                 " bytes, more than " + std::to_string(limits::int_bytes));
@@ -161,7 +176,7 @@ class PickleEncoder {
 
   void write_float(double value) { writer_.opcode_big<8>(pickle::bin_float, std::bit_cast<std::uint64_t>(value)); }
 
-  void write_complex(std::complex<double> value) {
+  [[gnu::noinline]] void write_complex(std::complex<double> value) {
     write_global("builtins", "complex");
     write_float(value.real());
     write_float(value.imag());
@@ -169,7 +184,7 @@ class PickleEncoder {
     writer_.byte(pickle::reduce);
   }
 
-  void write_channel(std::uint32_t id) {
+  [[gnu::noinline]] void write_channel(std::uint32_t id) {
     write_global("_gangway", "channel");
     write_integer(id);
     writer_.byte(pickle::tuple1);
@@ -189,7 +204,7 @@ class PickleEncoder {
       std::byte* at = writer_.room(2 + run.size());
       at[0] = std::byte{tiny};
       at[1] = static_cast<std::byte>(run.size());
-      if (!run.empty()) std::memcpy(at + 2, run.data(), run.size());
+      copy_run(at + 2, run.data(), run.size());
       return writer_.wrote(2 + run.size());
     }
     if (run.size() <= std::numeric_limits<std::uint32_t>::max()) {

@@ -2,7 +2,11 @@
 
 #include <boost/asio/post.hpp>
 
+#include <exception>
+#include <system_error>
 #include <utility>
+
+#include "core/trace.hpp"
 
 namespace gangway::detail {
 
@@ -16,7 +20,11 @@ constexpr std::chrono::microseconds tick{1000};
 // waits for an hour is not woken a thousand times a second.
 constexpr int quiet_ticks = 20;
 
-thread_local bool leading_thread = false;
+// Between two flushes of a flood: a megabyte is read by one handler.
+constexpr int handlers_per_tick = 16;
+
+// Whose handlers this thread is running.
+thread_local const Runtime* led = nullptr;
 
 }  // namespace
 
@@ -62,13 +70,13 @@ void Runtime::stop() {
   if (stand_by_.joinable() && stand_by_.get_id() != std::this_thread::get_id()) stand_by_.join();
 }
 
-bool Runtime::in_handler() noexcept { return leading_thread; }
+bool Runtime::in_handler() noexcept { return led != nullptr; }
 
 void Waiter::notify() {
   const std::lock_guard lock(runtime_.mutex_);
   if (ready_.exchange(true, std::memory_order_acq_rel)) return;
   if (runtime_.leader_ == this) {
-    if (!leading_thread) runtime_.interrupt_leader();
+    if (led != &runtime_) runtime_.interrupt_leader();
   } else {
     wake_.notify_one();
   }
@@ -78,11 +86,7 @@ bool Runtime::wait(Waiter& waiter, Deadline deadline) {
   std::unique_lock lock(mutex_);
   while (!waiter.notified() && !(deadline && Clock::now() >= *deadline)) {
     if (leader_ == nullptr && !stand_by_leads_) {
-      leader_ = &waiter;
-      lock.unlock();
-      lead(waiter, deadline);
-      lock.lock();
-      leader_ = nullptr;
+      lead(waiter, deadline, lock);
     } else {
       follow(waiter, deadline, lock);
     }
@@ -104,25 +108,32 @@ void Runtime::follow(Waiter& waiter, Deadline deadline, std::unique_lock<std::mu
   std::erase(followers_, &waiter);
 }
 
-void Runtime::lead(Waiter& waiter, Deadline deadline) {
-  while (!waiter.notified()) {
-    if (deadline && Clock::now() >= *deadline) return;
-    run_one(deadline);
+void Runtime::lead(Waiter& waiter, Deadline deadline, std::unique_lock<std::mutex>& lock) {
+  leader_ = &waiter;
+  lock.unlock();
+  while (!waiter.notified() && !(deadline && Clock::now() >= *deadline)) {
+    run_handlers([&] {
+      if (deadline)
+        io_.run_one_until(*deadline);
+      else
+        io_.run_one();
+    });
   }
+  lock.lock();
+  leader_ = nullptr;
 }
 
-void Runtime::run_one(Deadline deadline) {
-  leading_thread = true;
+// A handler that throws is a mistake of ours, or memory ran out; whoever happens to lead
+// can do nothing about either.
+template <class Run>
+void Runtime::run_handlers(Run run) noexcept {
+  led = this;
   try {
-    if (deadline)
-      io_.run_one_until(*deadline);
-    else
-      io_.run_one();
-  } catch (...) {
-    leading_thread = false;
-    throw;
+    run();
+  } catch (const std::exception& problem) {
+    trace::log("a handler failed: ", problem.what());
   }
-  leading_thread = false;
+  led = nullptr;
 }
 
 // The lead is free: to another thread that waits, else to the stand-by, in its time.
@@ -141,11 +152,14 @@ void Runtime::interrupt_leader() {
 }
 
 void Runtime::rouse_stand_by() {
+  try {
+    if (!stand_by_.joinable() && !stopping_) stand_by_ = std::thread([self = shared_from_this()] { self->stand_by(); });
+  } catch (const std::system_error& problem) {  // no thread to be had now; threads that wait still lead
+    trace::log("no stand-by thread: ", problem.what());
+    return;
+  }
   roused_ = true;
-  if (!stand_by_.joinable() && !stopping_)
-    stand_by_ = std::thread([self = shared_from_this()] { self->stand_by(); });
-  else
-    stand_by_wake_.notify_one();
+  stand_by_wake_.notify_one();
 }
 
 void Runtime::keep_going() {
@@ -178,7 +192,6 @@ void Runtime::stand_by() {
       run_flushers();
       lock.lock();
       quiet = 0;
-      continue;
     }
     const bool changed = std::exchange(seen, hand_overs_) != hand_overs_;
     if (changed || !followers_.empty()) {
@@ -194,11 +207,18 @@ void Runtime::stand_by() {
 
 void Runtime::lead_as_stand_by(std::unique_lock<std::mutex>& lock) {
   stand_by_leads_ = true;
-  while (!stopping_ && !lead_wanted_ && flushers_.empty()) {
+  do {
+    const bool flush_due = !flushers_.empty();
     lock.unlock();
-    run_one({});
+    run_handlers([&] {
+      if (!flush_due)
+        io_.run_one();
+      else  // a flood: what comes in has its turn, too
+        for (int i = 0; i < handlers_per_tick && io_.poll_one() > 0; ++i) {
+        }
+    });
     lock.lock();
-  }
+  } while (!stopping_ && !lead_wanted_ && flushers_.empty());
   stand_by_leads_ = false;
   lead_wanted_ = false;
   for (Waiter* follower : followers_) follower->wake_.notify_one();

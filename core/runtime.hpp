@@ -93,9 +93,10 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
 
   Runtime();
   void stop();
-  void lead(Waiter& waiter, Deadline deadline);
+  void lead(Waiter& waiter, Deadline deadline, std::unique_lock<std::mutex>& lock);
   void follow(Waiter& waiter, Deadline deadline, std::unique_lock<std::mutex>& lock);
-  void run_one(Deadline deadline);
+  template <class Run>
+  void run_handlers(Run run) noexcept;
   void hand_over();
   void interrupt_leader();
   void rouse_stand_by();

@@ -9,6 +9,7 @@
 
 #include "core/item_codec.hpp"
 #include "core/item_walker.hpp"
+#include "core/utf8.hpp"
 
 namespace gangway::detail {
 
@@ -25,20 +26,18 @@ class ValueWalker {
 
   explicit ValueWalker(ChannelTable* channels) : channels_(channels) {}
 
-  [[nodiscard]] NodeKind kind(Node node) const noexcept {
-    constexpr NodeKind kinds[] = {NodeKind::none,      NodeKind::boolean, NodeKind::integer, NodeKind::floating,
-                                  NodeKind::complex,   NodeKind::str,     NodeKind::bytes,   NodeKind::big_integer,
-                                  NodeKind::list,      NodeKind::tuple,   NodeKind::dict,    NodeKind::set,
-                                  NodeKind::frozenset, NodeKind::channel};
-    static_assert(std::size(kinds) == static_cast<std::size_t>(Kind::channel) + 1);
-    return kinds[static_cast<std::size_t>(node->kind())];
-  }
-  [[nodiscard]] bool boolean(Node node) const { return node->as_bool(); }
-  [[nodiscard]] std::int64_t integer(Node node) const { return node->as_int(); }
+  [[nodiscard]] NodeKind kind(Node node) const noexcept { return static_cast<NodeKind>(node->kind()); }
+  [[nodiscard]] bool boolean(Node node) const { return *node->get_if<bool>(); }
+  [[nodiscard]] std::int64_t integer(Node node) const { return *node->get_if<std::int64_t>(); }
   [[nodiscard]] std::span<const std::byte> big_integer(Node node) const { return node->as_big_int().bytes(); }
-  [[nodiscard]] double floating(Node node) const { return node->as_float(); }
-  [[nodiscard]] std::complex<double> complex(Node node) const { return node->as_complex(); }
-  [[nodiscard]] std::string_view str(Node node) const;
+  [[nodiscard]] double floating(Node node) const { return *node->get_if<double>(); }
+  [[nodiscard]] std::complex<double> complex(Node node) const { return *node->get_if<std::complex<double>>(); }
+  [[nodiscard]] std::string_view str(Node node) const {
+    const std::string& text = *node->get_if<std::string>();
+    const std::size_t bad = find_bad_utf8(text);
+    if (bad != text.size()) fail_text(bad);
+    return text;
+  }
   [[nodiscard]] std::span<const std::byte> bytes(Node node) const { return node->as_bytes().span(); }
   [[nodiscard]] std::uint32_t channel(Node node) const;
   [[nodiscard]] std::string type_name(Node node) const { return std::string(kind_name(node->kind())); }
@@ -84,6 +83,8 @@ class ValueWalker {
       default: return node->as_frozenset();
     }
   }
+
+  [[noreturn]] static void fail_text(std::size_t at);
 
   ChannelTable* channels_;
 };

@@ -26,8 +26,8 @@ class BigInt {
 
   /// Two's complement, little endian, of any length; superfluous bytes are dropped.
   [[nodiscard]] static BigInt from_bytes(std::span<const std::byte> little_endian);
-  /// Digits with an optional sign. Throws Error (errc::bad_cast) for anything else. Takes
-  /// time beyond linear: a million digits need about a second.
+  /// Digits with an optional sign. Throws Error (errc::bad_cast) for anything else. A
+  /// million digits take 0.1 s.
   [[nodiscard]] static BigInt from_decimal(std::string_view digits);
 
   /// As few bytes as possible, the top bit of the last is the sign; empty for 0.
@@ -39,6 +39,8 @@ class BigInt {
   [[nodiscard]] std::optional<std::uint64_t> to_uint64() const noexcept;
   /// Rounded to the nearest, ties to even, as Python's float(); infinite beyond the range.
   [[nodiscard]] double to_double() const noexcept;
+  /// Takes time in proportion to the square of the length, as in Python: 0.1 s for 100,000
+  /// digits, 8 s for a million.
   [[nodiscard]] std::string to_decimal() const;
 
   friend bool operator==(const BigInt& a, const BigInt& b) noexcept { return a.bytes_ == b.bytes_; }

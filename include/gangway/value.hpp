@@ -11,6 +11,9 @@
 // Equality is Python's: 1 == 1.0 == True, a set equals a frozenset of the same members,
 // NaN equals nothing. It decides about keys of a Dict and members of a Set, too.
 //
+// One container alone in another needs a Value around it, List{Value(List{})}: compilers
+// do not agree whether List{List{}} is a copy.
+//
 // Copying, comparing, printing and destroying recurse; what arrives is nested at most
 // limits::nesting_depth deep.
 //

@@ -278,7 +278,8 @@ class Names(ast.NodeVisitor):
 
 
 class Rename(ast.NodeTransformer):
-    """Short names: one for each variable, whatever its scope, and one for each attribute."""
+    """Short names: one for each variable, whatever its scope, and one for each attribute.
+    Keywords in calls stay: the agent uses them only for functions that are not its own."""
 
     def __init__(self, tree, rare, methods):
         seen = Names(rare)
@@ -317,11 +318,6 @@ class Rename(ast.NodeTransformer):
     def visit_arg(self, node):
         node.arg = self.name(node.arg)
         return node
-
-    def visit_keyword(self, node):
-        if node.arg:
-            node.arg = self.name(node.arg)
-        return self.generic_visit(node)
 
     def visit_FunctionDef(self, node):
         attribute = self.in_class or node.name in self.rare or node.name in self.methods

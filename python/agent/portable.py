@@ -304,7 +304,9 @@ def audit(item):
     depth = 0
     while level:
         below = []
-        for kind in set(map(type, level)):
+        kinds = set(map(type, level))
+        depth += not kinds.isdisjoint((list, tuple, dict, set, frozenset))
+        for kind in kinds:
             if kind not in PLAIN and kind is not complex and kind is not Channel:
                 raise DumpError("can't serialize %r" % (kind,))
         for value in level:
@@ -319,7 +321,6 @@ def audit(item):
                 below.extend(value.values())
             elif kind in (list, tuple, set, frozenset):
                 below.extend(value)
-        depth += bool(below)
         if depth > MAX_DEPTH:
             raise DumpError("can't serialize an item nested deeper than %d" % MAX_DEPTH)
         level = below
@@ -626,8 +627,15 @@ class Channel:
                 self._set_mark()
             if self._items:
                 return
-        self._give(item.filled - item.granted)
-        item.granted = item.filled
+            while self._marks:  # they were taken just now, and that mark was not seen
+                self._give(self._marks.popleft()[1])
+            self._mark = 0
+            while self._marks:  # all taken meanwhile, perhaps before the mark stood there
+                self._give(self._marks.popleft()[1])
+            self._mark = 0
+        filled = item.filled  # the leader may read more meanwhile
+        self._give(filled - item.granted)
+        item.granted = filled
 
     def __del__(self):
         try:
@@ -671,7 +679,7 @@ class Arriving:
     def __init__(self, tag, total):
         self.tag = tag
         self.total = total
-        self.cost = 32
+        self.cost = 0  # so far
         self.filled = 0
         self.granted = 0
         self.file = BytesIO(bytes(total))
@@ -930,14 +938,15 @@ class Link:
         """Until a user's thread waits, who leads better, or a job is to be started."""
         while not (self.followers or self.lost or self.jobs and not self.main_idle):
             self.polling = True
-            if self.rest:
+            has_rest = bool(self.rest)  # another thread may change it meanwhile
+            if has_rest:
                 self.poll_all.register(self.fd_out, 4)  # POLLOUT
             timeout = FLUSH_TICK if self.timer else None
             if self.followers or self.lost or self.jobs and not self.main_idle:
                 timeout = 0  # came before `polling` was seen
             ready = self.poll_all.poll(timeout)
             self.polling = False
-            if self.rest:
+            if has_rest:
                 self.poll_all.unregister(self.fd_out)
             for fd, _ in ready:
                 if fd == self.fd_in:
@@ -1224,12 +1233,12 @@ class Link:
     @rare
     def arrived(self, channel, values, n, cost):
         """Complete items for a channel's readers."""
-        channel._count += n
-        channel._since += cost
-        if channel._since >= self.quarter:
-            with self.wire:
+        with self.wire:  # a user's thread may set a mark at the same time
+            channel._count += n
+            channel._since += cost
+            if channel._since >= self.quarter:
                 channel._set_mark()
-        channel._items.extend(values)
+            channel._items.extend(values)
         if channel._bells:
             self.wake(channel._bells)
 
@@ -1314,12 +1323,14 @@ class Link:
         if channel._arriving is not item:
             return  # closed in between
         if last:
-            channel._arriving = None
+            with self.wire:  # a user's thread may be granting what has come so far
+                channel._arriving = None
+                cost = item.cost - item.granted
             data = item.value()
             if item.tag == EXEC:
-                self.execute(channel, plain_loads(data), item.cost - item.granted)
+                self.execute(channel, plain_loads(data), cost)
             else:
-                self.arrived(channel, (decode(item.tag, data),), 1, item.cost - item.granted)
+                self.arrived(channel, (decode(item.tag, data),), 1, cost)
         elif item.total - item.filled > channel._granted - channel._arrived:
             with self.wire:
                 channel._help_arriving()
@@ -1388,8 +1399,7 @@ class Link:
     @rare
     def channel_by_id(self, number):
         """What a reference in an item stands for; a closed channel if it is gone here."""
-        found = self.find(number)
-        self.opening.pop(number, None)
+        found = self.opening.pop(number, None) or self.find(number)
         if found is None:
             found = Channel(self, number)
             found._closed = found._ended = True
@@ -1453,7 +1463,6 @@ class Link:
     @rare
     def closed_by_peer(self, kind, number, payload):
         channel = self.find(number)
-        self.opening.pop(number, None)
         if channel is None:
             return
         with self.wire:

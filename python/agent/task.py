@@ -275,6 +275,8 @@ def error_text(error):
         text = "".join(te.format())
     except BaseException:  # a __str__ that raises, no memory, no stack
         text = "Traceback (most recent call last):\n  [not printable]\n%s: <no text>\n" % type(error).__name__
+    if "Traceback (most" not in text:  # a syntax error has no frames
+        text = "Traceback (most recent call last):\n" + text
     data = text.rstrip("\n").encode("utf-8", "backslashreplace")
     if len(data) > MAX_ERROR_TEXT:
         cut = b"Traceback (most recent call last):\n  [...]\n"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstdio>
 #include <utility>
 
 #include <unistd.h>
@@ -211,8 +212,7 @@ Value Agent::on_status(std::size_t live_channels) {
   const std::lock_guard lock(mutex_);
   return Dict{{"numchannels", live_channels},
               {"numexecuting", tasks_.size() + jobs_.size()},
-              {"execmodel", hello_.execmodel},
-              {"pid", pid_}};
+              {"execmodel", hello_.execmodel}};
 }
 
 // --- signals
@@ -260,7 +260,16 @@ void Agent::end_when_written() {
   end_timer_.async_wait([self = shared_from_this()](error_code) { self->end_when_written(); });
 }
 
-void Agent::on_stream_end(detail::ConnectionEnd end) { finish(std::move(end)); }
+void Agent::on_stream_end(detail::ConnectionEnd end) {
+  // The words of the portable agent.
+  if (end.code == errc::protocol_error) {
+    std::fprintf(stderr, "gangway agent: %s\n", end.text.c_str());
+    end.text = "connection lost: " + end.text;
+  } else {
+    end.text = "connection lost: end of the stream";
+  }
+  finish(std::move(end));
+}
 
 void Agent::finish(detail::ConnectionEnd end) {
   std::string text = end.text;

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/item_codec.hpp"
 #include "core/item_walker.hpp"
 #include "core/pickle_encoder.hpp"
 #include "python/native/py_ref.hpp"

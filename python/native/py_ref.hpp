@@ -26,7 +26,7 @@ class PyRef {
   /// Takes over a new reference; may be null.
   [[nodiscard]] static PyRef steal(PyObject* object) noexcept { return PyRef(object); }
   /// The same for a result that is null when a Python exception is set: throws PythonError.
-  [[nodiscard]] static PyRef check(PyObject* object) {
+  static PyRef check(PyObject* object) {
     if (object == nullptr) throw PythonError();
     return PyRef(object);
   }

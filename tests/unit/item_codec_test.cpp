@@ -11,6 +11,7 @@
 #include <gangway/error.hpp>
 #include <gangway/limits.hpp>
 
+#include "core/pickle_encoder.hpp"
 #include "tests/support/hex.hpp"
 
 namespace gangway::detail {
@@ -131,7 +132,7 @@ std::vector<Row> rows() {
       {Set{1, 2}, "8f '(K' 01 'K' 02 90 '.'"},
       {FrozenSet{}, "'(' 91 '.'"},
       {FrozenSet{1}, "'(K' 01 91 '.'"},
-      {List{Dict{{"a", Tuple{1, Set{Tuple{}}}}}, FrozenSet{FrozenSet{}}},
+      {List{Dict{{"a", Tuple{1, Set{Tuple{}}}}}, FrozenSet{Value(FrozenSet{})}},
        "'](}' 8c 01 'aK' 01 8f '()' 90 86 's((' 91 91 'e.'"},
   };
 }
@@ -201,6 +202,10 @@ TEST(ItemCodec, the_last_of_equal_keys_wins) {
   expect_same(decode_pickle(stream("8f '(K' 01 'G' 3f f0 00 00 00 00 00 00 88 90 '.'")), Set{1});
   EXPECT_EQ(decode_pickle(stream("'}(G' 7f f8 00 00 00 00 00 00 'NG' 7f f8 00 00 00 00 00 00 'Nu.'")).as_dict().size(),
             2U);
+  const Value alike = Dict{{"abc", 1}, {"aBc", 2}, {"", 3}, {"ac", 4}, {5, 5}, {"a5c", 6}};
+  expect_same(decode_pickle(encode_pickle(alike)), alike);
+  expect_same(decode_pickle(stream("'}(' 8c 03 'abcN' 8c 03 'aBcN' 8c 03 'abc' 88 8c 00 'N' 8c 00 89 'u.'")),
+              Dict{{"abc", true}, {"aBc", nullptr}, {"", false}});
   Bytes many = stream("'}('");
   for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < 256; ++i) {
@@ -513,6 +518,40 @@ TEST(ItemCodec, many_keys_take_linear_time) {
   EXPECT_EQ(decode_pickle(encode_pickle(tuples)), Value(tuples));
   not_numbers.append(hex("'u.'"));
   EXPECT_EQ(decode_pickle(not_numbers).as_dict().size(), 100'000U);
+}
+
+// A walker as a binding has it, for a list of two things of which one is not an item.
+struct ForeignWalker {
+  using Node = int;
+  using Cursor = int;
+  NodeKind kind(int node) const { return node == 0 ? NodeKind::list : node == 1 ? NodeKind::none : NodeKind::other; }
+  bool boolean(int) const { return false; }
+  std::int64_t integer(int) const { return 0; }
+  std::span<const std::byte> big_integer(int) const { return {}; }
+  double floating(int) const { return 0; }
+  std::complex<double> complex(int) const { return 0; }
+  std::string_view str(int) const { return {}; }
+  std::span<const std::byte> bytes(int) const { return {}; }
+  std::uint32_t channel(int) const { return 0; }
+  std::string type_name(int) const { return "<class 'Thing'>"; }
+  std::size_t size(int) const { return 2; }
+  int open(int) const { return 1; }
+  bool next(int& cursor, int& node) const {
+    node = cursor++;
+    return node < 3;
+  }
+};
+
+TEST(ItemCodec, other_types_are_refused_by_name) {
+  ForeignWalker walker;
+  Bytes out;
+  try {
+    PickleEncoder<ForeignWalker>(walker, out).encode(0);
+    FAIL();
+  } catch (const DumpError& error) {
+    EXPECT_EQ(error.code(), errc::cannot_serialize);
+    EXPECT_STREQ(error.what(), "can't serialize <class 'Thing'>");
+  }
 }
 
 TEST(ItemCodec, the_scratch_is_used_again) {

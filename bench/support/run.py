@@ -1,0 +1,50 @@
+"""The driver: all questions of bench/, or those that are named; then one table.
+
+    ./dev bench [NAME...]
+
+A NAME without a .py is a program of its own (micro_items) and only runs when it is named.
+"""
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from support import harness  # noqa: E402
+
+# Read by those who compare: the order of TARGETS.md.
+ORDER = ["start_up", "fifty", "remote_exec", "ping_pong", "small_items", "structured", "bulk", "busy_ping", "unread",
+         "held_gil"]
+LATER = {
+    "second and later local gateways (warm)": "comes with the warm start",
+    "interrupt of an endless loop": "comes with interrupt",
+    "the controller in Python, ssh, sync": "come with the bindings, the ssh transport and rsync/",
+}
+
+
+def main(names):
+    begin = time.monotonic()
+    rows = []
+    for name in names or ORDER:
+        if not (harness.BENCH / (name + ".py")).exists():
+            subprocess.run([str(harness.BIN / ("bench_" + name))], check=True)
+            continue
+        if os.getloadavg()[0] > 1:
+            print(f"{name}: others are busy here (load {os.getloadavg()[0]:.1f}): read the ratios with care", file=sys.stderr)
+        rows += harness.run(importlib.import_module(name).QUESTION)
+    if not rows:
+        return
+    print(harness.table(rows))
+    if not names:
+        for topic, why in LATER.items():
+            print(f"not yet: {topic}: {why}")
+    judged = [entry for row in rows for entry in row["ours"].values() if "hit" in entry]
+    print(f"{sum(entry['hit'] for entry in judged)} of {len(judged)} targets hit, {time.monotonic() - begin:.0f} s; "
+          f"all samples: {harness.RESULTS}/*.json")
+    (harness.RESULTS / "summary.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
+main(sys.argv[1:])

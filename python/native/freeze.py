@@ -1,0 +1,31 @@
+#!/usr/bin/python3
+"""Compiles Python files for the interpreter that runs this: freeze.py OUT.cpp NAME=FILE...
+
+The code objects are marshalled: reading one takes 0.1 ms, compiling task.py 3 ms. All get
+the file name _gangway, as in the portable agent: task.py takes such frames out of tracebacks.
+"""
+import marshal
+import sys
+
+
+def literal(data):
+    lines = []
+    for start in range(0, len(data), 32):
+        lines.append('    "%s"' % "".join("\\%03o" % byte for byte in data[start:start + 32]))
+    return "\n".join(lines)
+
+
+def main(out, *inputs):
+    parts = ['#include "python/native/frozen.hpp"\n\nnamespace gangway::python {\n']
+    for item in inputs:
+        name, _, path = item.partition("=")
+        with open(path, encoding="utf-8") as file:
+            code = compile(file.read(), "_gangway", "exec", dont_inherit=True, optimize=0)
+        data = marshal.dumps(code)
+        parts.append("const std::string_view %s{\n%s, %d};\n" % (name, literal(data), len(data)))
+    parts.append("}  // namespace gangway::python\n")
+    with open(out, "w") as file:
+        file.write("\n".join(parts))
+
+
+main(*sys.argv[1:])

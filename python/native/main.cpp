@@ -1,0 +1,110 @@
+// gangway-agent: serves one connection on its standard input and output.
+//
+// In order: the keeper is forked; the controller's HELLO is read and answered; Python
+// starts, while what comes in waits in the pipe; tasks run until the connection ends.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <string_view>
+
+#include "core/trace.hpp"
+#include "python/native/agent.hpp"
+#include "python/native/hello.hpp"
+#include "python/native/interpreter.hpp"
+#include "python/native/keeper.hpp"
+#include "python/native/module.hpp"
+#include "python/native/stdio.hpp"
+
+namespace {
+
+using namespace gangway;
+using namespace gangway::python;
+
+constexpr const char* usage =
+    "usage: gangway-agent [-BEISs] [--python PATH]\n"
+    "\n"
+    "Serves the Gangway connection on descriptors 0 and 1; started by a controller, not by hand.\n"
+    "\n"
+    "  -B             write no bytecode files\n"
+    "  -E -I -S -s    as in python3: ignore PYTHON* variables, be isolated, no site, no user site\n"
+    "  --python PATH  whose modules and sys.executable to use (default: " GANGWAY_PYTHON "); a virtual\n"
+    "                 environment's python, for one; must be of version " PY_VERSION " or close\n"
+    "  --version      print the version and exit\n"
+    "  --help         print this and exit\n";
+
+[[noreturn]] void fail(const std::string& reason) {
+  std::fprintf(stderr, "gangway-agent: %s\n", reason.c_str());
+  std::exit(1);
+}
+
+InterpreterOptions parse(int argc, char** argv) {
+  InterpreterOptions options;
+  options.executable = GANGWAY_PYTHON;
+  for (int at = 1; at < argc; ++at) {
+    const std::string_view word = argv[at];
+    if (word == "--version") {
+      std::printf("gangway-agent %s, Python %s\n", GANGWAY_VERSION, PY_VERSION);
+      std::exit(0);
+    }
+    if (word == "--help") {
+      std::fputs(usage, stdout);
+      std::exit(0);
+    }
+    if (word == "--python" && at + 1 < argc) {
+      options.executable = argv[++at];
+      continue;
+    }
+    if (word.size() < 2 || word[0] != '-') fail("unknown argument: " + std::string(word) + "\n" + usage);
+    for (const char flag : word.substr(1)) switch (flag) {
+        case 'B': options.write_bytecode = false; break;
+        case 'E': options.use_environment = false; break;
+        case 'I': options.isolated = true; break;
+        case 'S': options.import_site = false; break;
+        case 's': options.user_site = false; break;
+        default: fail("unknown argument: " + std::string(word) + "\n" + usage);
+      }
+  }
+  return options;
+}
+
+int serve(const InterpreterOptions& options) {
+  auto descriptors = take_stdio();
+  Bytes received;
+  Hello hello = read_hello(descriptors.read.get(), received);
+  if (!hello.refused) hello.refused = settle(hello);
+  trace::set_level(hello.debug);
+  trace::log("creating workergateway ", hello.id);
+
+  const std::string version = std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION) + "." +
+                              std::to_string(PY_MICRO_VERSION);
+  const auto agent = Agent::create(hello, std::move(descriptors.read), std::move(descriptors.write));
+  agent->start(make_answer(hello, version, options.executable), std::move(received));
+  if (hello.refused) {
+    (void)agent->connection().drained();
+    return 1;
+  }
+  const std::string reason = start_interpreter(options);
+  if (!reason.empty()) fail(reason);
+  run_module(agent);
+  PyErr_Print();
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const InterpreterOptions options = parse(argc, argv);
+  if (const std::string reason = check_stdio(); !reason.empty()) fail(reason);
+  fork_keeper();
+  int status = 1;
+  try {
+    status = serve(options);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "gangway-agent: %s\n", error.what());
+  }
+  std::fflush(nullptr);
+  ::_exit(status);  // threads of ours may still run: no destructors
+}

@@ -1,0 +1,257 @@
+#include "python/native/module.hpp"
+
+#include <marshal.h>
+
+#include <new>
+
+#include "python/native/blocking.hpp"
+#include "python/native/channel_object.hpp"
+#include "python/native/frozen.hpp"
+#include "python/native/gil.hpp"
+#include "python/native/object_builder.hpp"
+
+namespace gangway::python {
+
+namespace {
+
+Agent& agent() { return *module().agent; }
+
+// Jobs that were put back for the main thread.
+PyObject* main_jobs = nullptr;
+
+template <class Body>
+PyObject* guarded(Body body) noexcept {
+  try {
+    if (agent().in_child()) refuse_child();
+    return body().release();
+  } catch (...) {
+    translate_exception();
+    return nullptr;
+  }
+}
+
+// The (channel, request) of a job; a request that cannot be read fails its channel: null then.
+PyRef job_object(Agent::Job job) {
+  const PyRef channel = channel_object(agent().connection().handle_of(job.channel));
+  try {
+    detail::InItem item{detail::ItemKind::exec, 0, std::move(job.request), 0};
+    const PyRef request = decode_object(std::move(item), object_channels());
+    return PyRef::check(PyTuple_Pack(2, channel.get(), request.get()));
+  } catch (const LoadError& error) {
+    PyRef::check(PyObject_CallMethod(channel.get(), "_finish", "s", error.what()));
+    return {};
+  }
+}
+
+PyRef next_main_job() {
+  struct Idle {
+    explicit Idle(Agent::Wait& wait) { agent().set_idle(&wait); }
+    ~Idle() { agent().set_idle(nullptr); }
+  };
+  Blocking blocking(agent());
+  const Idle idle(blocking.wait());
+  for (;;) {
+    blocking.check();
+    if (PyList_GET_SIZE(main_jobs) > 0) {
+      PyRef job = PyRef::share(PyList_GET_ITEM(main_jobs, 0));
+      check_status(PySequence_DelItem(main_jobs, 0));
+      return job;
+    }
+    if (auto job = agent().take_job()) {
+      agent().connection().runtime()->keep_going();  // while user code runs
+      if (PyRef object = job_object(std::move(*job))) return object;
+      continue;
+    }
+    if (agent().lost()) return PyRef::share(Py_None);
+    const WithoutGil released;
+    (void)agent().connection().runtime()->wait(blocking.waiter(), {});
+  }
+}
+
+PyRef next_dispatched_job() {
+  for (;;) {
+    std::optional<Agent::Job> job;
+    Agent::Event event{};
+    {
+      const WithoutGil released;
+      event = agent().next_event(job);
+    }
+    switch (event) {
+      case Agent::Event::ended: return PyRef::share(Py_None);
+      case Agent::Event::interrupts:
+        for (const ThreadId thread : agent().take_thread_interrupts())
+          (void)PyThreadState_SetAsyncExc(thread, PyExc_KeyboardInterrupt);
+        break;
+      case Agent::Event::job:
+        if (PyRef object = job_object(std::move(*job))) return object;
+        break;
+    }
+  }
+}
+
+PyObject* next_job(PyObject*, PyObject* main) {
+  return guarded([&] { return main == Py_True ? next_main_job() : next_dispatched_job(); });
+}
+
+PyObject* push_job(PyObject*, PyObject* job) {
+  return guarded([&] {
+    check_status(PyList_Append(main_jobs, job));
+    agent().wake_idle();
+    return PyRef::share(Py_None);
+  });
+}
+
+PyObject* new_channel(PyObject*, PyObject*) {
+  return guarded([&] {
+    try {
+      Connection& connection = agent().connection();
+      return channel_object(connection.handle_of(connection.open_channel()));
+    } catch (const Error& error) {
+      const auto lost = agent().lost();
+      const std::string reason = lost ? *lost
+                                 : error.code() == errc::too_many_channels
+                                     ? std::to_string(agent().hello().settings.own_channels) + " are open"
+                                     : error.what();
+      PyErr_Format(PyExc_OSError, "no new channel: %s", reason.c_str());
+      throw PythonError();
+    }
+  });
+}
+
+PyObject* join(PyObject*, PyObject* timeout) {
+  return guarded([&] {
+    const detail::Deadline deadline = deadline_of(timeout);
+    Blocking blocking(agent());
+    for (bool in_time = true; in_time && !agent().lost();) {
+      blocking.check();
+      if (agent().lost()) break;
+      const WithoutGil released;
+      in_time = agent().connection().runtime()->wait(blocking.waiter(), deadline);
+    }
+    return PyRef::share(Py_None);
+  });
+}
+
+PyObject* live_channels(PyObject*, PyObject*) {
+  return guarded([] { return PyRef::check(PyLong_FromSize_t(agent().connection().live_channels())); });
+}
+
+PyObject* lost_text(PyObject*, PyObject*) {
+  return guarded([] {
+    const auto lost = agent().lost();
+    return lost ? PyRef::check(PyUnicode_FromString(lost->c_str())) : PyRef::share(Py_None);
+  });
+}
+
+PyMethodDef functions[] = {
+    {"next_job", next_job, METH_O, nullptr},
+    {"push_job", push_job, METH_O, nullptr},
+    {"new_channel", new_channel, METH_NOARGS, nullptr},
+    {"join", join, METH_O, nullptr},
+    {"live_channels", live_channels, METH_NOARGS, nullptr},
+    {"lost_text", lost_text, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef definition() {
+  PyModuleDef def = {PyModuleDef_HEAD_INIT, "_gangway", nullptr, -1, functions, nullptr, nullptr, nullptr, nullptr};
+  return def;
+}
+
+void set(const char* name, PyRef value) { check_status(PyDict_SetItemString(module().dict, name, value.get())); }
+
+PyRef text(const std::string& from) {
+  return PyRef::check(PyUnicode_DecodeUTF8(from.data(), static_cast<Py_ssize_t>(from.size()), "surrogateescape"));
+}
+
+void execute(std::string_view marshalled) {
+  const PyRef code = PyRef::check(PyMarshal_ReadObjectFromString(marshalled.data(), static_cast<Py_ssize_t>(marshalled.size())));
+  PyRef::check(PyEval_EvalCode(code.get(), module().dict, module().dict));
+}
+
+PyObject* name_of(const char* name) {
+  PyObject* const object = PyDict_GetItemString(module().dict, name);
+  if (object == nullptr) {
+    PyErr_SetString(PyExc_NameError, name);
+    throw PythonError();
+  }
+  Py_INCREF(object);
+  return object;
+}
+
+void run() {
+  static PyModuleDef def = definition();
+  PyObject* const object = PyModule_Create(&def);
+  if (object == nullptr) throw PythonError();
+  module().dict = PyModule_GetDict(object);
+  check_status(PyDict_SetItemString(PyImport_GetModuleDict(), "_gangway", object));
+  main_jobs = PyRef::check(PyList_New(0)).release();
+
+  set("__builtins__", PyRef::share(PyEval_GetBuiltins()));
+  set("execmodel", text(agent().hello().execmodel));
+  set("gateway_id", text(agent().hello().id));
+  PyRef environment = PyRef::check(PyDict_New());
+  for (const auto& [name, value] : agent().hello().env)
+    check_status(PyDict_SetItem(environment.get(), text(name).get(), text(value).get()));
+  set("environment", std::move(environment));
+  execute(frozen_task);
+  execute(frozen_native);
+  module().gateway = name_of("gateway");
+  module().remote_error = name_of("RemoteError");
+  module().timeout_error = name_of("TimeoutError");
+  module().dump_error = name_of("DumpError");
+  module().load_error = name_of("LoadError");
+  prepare_channel_type();
+  set("Channel", PyRef::share(reinterpret_cast<PyObject*>(&channel_type())));
+
+  const PyRef main = PyRef::steal(name_of("main"));
+  PyRef::check(PyObject_CallNoArgs(main.get()));
+}
+
+}  // namespace
+
+Module& module() noexcept {
+  static Module* const shared = new Module;
+  return *shared;
+}
+
+void run_module(std::shared_ptr<Agent> the_agent) {
+  module().agent = std::move(the_agent);
+  try {
+    run();
+  } catch (...) {
+    translate_exception();
+  }
+}
+
+void refuse_child() {
+  PyErr_Format(PyExc_OSError, "the connection belongs to another process, pid %d", agent().pid());
+  throw PythonError();
+}
+
+std::string text_of(PyObject* object) {
+  const PyRef text = PyRef::check(PyObject_Str(object));
+  const PyRef bytes = PyRef::check(PyUnicode_AsEncodedString(text.get(), "utf-8", "backslashreplace"));
+  return {PyBytes_AS_STRING(bytes.get()), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get()))};
+}
+
+void translate_exception() noexcept {
+  try {
+    throw;
+  } catch (const PythonError&) {
+  } catch (const DumpError& error) {
+    PyErr_SetString(module().dump_error, error.what());
+  } catch (const LoadError& error) {
+    PyErr_SetString(module().load_error, error.what());
+  } catch (const EndOfChannel& error) {
+    PyErr_SetString(PyExc_EOFError, error.what());
+  } catch (const Error& error) {
+    PyErr_SetString(PyExc_OSError, error.what());
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+}
+
+}  // namespace gangway::python

@@ -1,0 +1,68 @@
+"""What the native agent adds to task.py, in the same namespace: the module _gangway.
+
+The C++ side (module.cpp) has put in, before this is executed: next_job, push_job,
+new_channel, join, live_channels, lost_text, Channel, execmodel, gateway_id, environment.
+Errors, Gateway and main() are the same as in portable.py.
+"""
+
+
+class RemoteError(Exception):
+    def __init__(self, formatted):
+        self.formatted = formatted
+        Exception.__init__(self)
+
+    def __str__(self):
+        return self.formatted
+
+    def __repr__(self):
+        return "RemoteError: " + self.formatted
+
+    def warn(self):
+        if self.formatted != INTERRUPT_TEXT:
+            sys.stderr.write("[%d] Warning: unhandled %r\n" % (os.getpid(), self))
+
+
+class TimeoutError(OSError):
+    pass
+
+
+class DataFormatError(Exception):
+    pass
+
+
+class DumpError(DataFormatError):
+    pass
+
+
+class LoadError(DataFormatError):
+    pass
+
+
+class Gateway:
+    """What user code sees of the connection: channel.gateway."""
+
+    def __init__(self, name, model):
+        self.id = name + "-worker"
+        self.execmodel = ExecModel(model)
+
+    def __repr__(self):
+        return "<Gateway id=%r %s, %s model, %d active channels>" % (
+            self.id, "not-receiving" if lost_text() else "receive-live",
+            self.execmodel.backend, live_channels())
+
+    def newchannel(self):
+        return new_channel()
+
+    def join(self, timeout=None):
+        join(timeout)
+
+
+gateway = Gateway(gateway_id, execmodel)
+
+
+def main():
+    reopen_stdio()
+    if environment:
+        os.environ.update(environment)
+    Tasks(sys.modules["_gangway"]).serve()
+    leave()

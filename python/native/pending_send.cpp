@@ -1,0 +1,60 @@
+#include "python/native/pending_send.hpp"
+
+#include <cstring>
+
+#include "python/native/gil.hpp"
+
+namespace gangway::python {
+
+PendingSend::PendingSend(Agent& agent, const ChannelPtr& channel, EncodedObject& encoded)
+    : agent_(agent), channel_(channel), item_(encoded.item()), shared_(std::make_shared<Shared>()) {
+  shared_->scratch = encoded.take_scratch();
+  shared_->owner = encoded.take_owner().release();
+  if (item_.kind == detail::ItemKind::integer) {
+    std::memcpy(&shared_->integer, item_.payload.data(), sizeof shared_->integer);
+    item_.payload = std::as_bytes(std::span(&shared_->integer, 1));
+  }
+}
+
+bool PendingSend::wait() {
+  for (void* const object : agent_.take_released()) Py_DECREF(static_cast<PyObject*>(object));
+  Blocking blocking(agent_);
+  shared_->waiter = &blocking.waiter();
+  Connection::PendingSend send;
+  {
+    const WithoutGil released;
+    send = agent_.connection().send_later(
+        channel_, item_, [shared = shared_, agent = &agent_](boost::system::error_code error) {
+          const std::lock_guard lock(shared->mutex);
+          shared->result = error;
+          if (shared->waiter != nullptr) shared->waiter->notify();
+          if (shared->abandoned && shared->owner != nullptr) agent->release_later(shared->owner);
+        });
+  }
+  const auto result = [&] {
+    const std::lock_guard lock(shared_->mutex);
+    return shared_->result;
+  };
+  try {
+    for (;;) {
+      blocking.check();
+      if (result()) break;
+      const WithoutGil released;
+      (void)agent_.connection().runtime()->wait(blocking.waiter(), {});
+    }
+  } catch (const PythonError&) {
+    const bool withdrawn = agent_.connection().withdraw(channel_, send);
+    const std::lock_guard lock(shared_->mutex);
+    shared_->waiter = nullptr;
+    // What has begun to go out keeps its payload; the object is released with a later send.
+    if (withdrawn || shared_->result)
+      Py_CLEAR(shared_->owner);
+    else
+      shared_->abandoned = true;
+    throw;
+  }
+  Py_CLEAR(shared_->owner);
+  return !*result();
+}
+
+}  // namespace gangway::python

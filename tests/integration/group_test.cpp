@@ -1,0 +1,137 @@
+// Groups: membership, ids, starting several at once.
+#include <gmock/gmock.h>
+
+#include <set>
+#include <thread>
+
+#include "tests/support/agents.hpp"
+
+namespace gangway::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Groups : public AgentTest {};
+INSTANTIATE_TEST_SUITE_P(, Groups, ::testing::ValuesIn(main_agents()), agent_name);
+
+TEST_P(Groups, keep_members_in_order_until_they_exit) {
+  EXPECT_TRUE(group().empty());
+  Gateway first = start();
+  Gateway second = start("id=named");
+  Gateway third = start();
+  EXPECT_EQ(first.id(), "gw0");
+  EXPECT_EQ(third.id(), "gw1");
+  EXPECT_EQ(group().gateways(), (std::vector{first, second, third}));
+  EXPECT_EQ(group().at("named"), second);
+  EXPECT_EQ(group().at(2), third);
+  EXPECT_EQ(group().count("gw1"), 1u);
+  EXPECT_EQ(group().count("gw2"), 0u);
+  EXPECT_THROW((void)group().at("gw2"), Error);
+  EXPECT_THROW((void)group().at(3), Error);
+
+  second.exit();
+  EXPECT_EQ(group().gateways(), (std::vector{first, third}));
+  EXPECT_EQ(start().id(), "gw2") << "numbers are not used again";
+}
+
+TEST_P(Groups, an_id_in_use_is_refused_before_anything_starts) {
+  Gateway gateway = start("id=mine");
+  const std::size_t before = find_survivors(cookie()).size();
+  EXPECT_THROW((void)start("id=mine"), Error);
+  EXPECT_EQ(find_survivors(cookie()).size(), before);
+  EXPECT_EQ(group().size(), 1u);
+  gateway.exit();
+  EXPECT_EQ(start("id=mine").id(), "mine") << "free again";
+}
+
+TEST_P(Groups, ids_can_be_allocated_first) {
+  XSpec first(spec());
+  XSpec second(spec());
+  XSpec named(spec("id=x"));
+  group().allocate_id(second);
+  group().allocate_id(first);
+  group().allocate_id(named);
+  EXPECT_EQ(second.id(), "gw0");
+  EXPECT_EQ(first.id(), "gw1");
+  EXPECT_EQ(named.id(), "x");
+  EXPECT_EQ(group().makegateway(first).id(), "gw1");
+  EXPECT_EQ(start().id(), "gw2");
+}
+
+TEST_P(Groups, a_generated_id_that_is_taken_is_an_error) {
+  (void)start("id=gw0");
+  EXPECT_THROW((void)start(), Error);
+  EXPECT_EQ(start().id(), "gw1");
+}
+
+TEST_P(Groups, several_start_at_once) {
+  const std::vector<Gateway> all = group().makegateways(std::vector<std::string>(20, spec()));
+  EXPECT_EQ(group().gateways(), all);
+  std::set<std::int64_t> pids;
+  for (const Gateway& gateway : all) pids.insert(gateway.info().pid);
+  EXPECT_EQ(pids.size(), 20u);
+  EXPECT_EQ(all.at(19).id(), "gw19");
+}
+
+TEST_P(Groups, one_that_fails_ends_the_others) {
+  try {
+    (void)group().makegateways({spec(), spec(), "popen//python=/no/such/python", spec()});
+    FAIL() << "started";
+  } catch (const StartError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("/no/such/python"));
+  }
+  EXPECT_TRUE(group().empty());
+  try {
+    (void)group().makegateways({spec(), "popen//python=/bin/false", spec()});
+    FAIL() << "started";
+  } catch (const StartError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("/bin/false"));
+  }
+  EXPECT_TRUE(group().empty());
+  EXPECT_TRUE(wait_for_no_survivors(cookie()));
+}
+
+TEST_P(Groups, several_threads_start_gateways) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i)
+    threads.emplace_back([this] { EXPECT_EQ(ask<int>(start(), "channel.send(1)"), 1); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(group().size(), 8u);
+  std::set<std::string> ids;
+  for (const Gateway& gateway : group().gateways()) ids.insert(gateway.id());
+  EXPECT_EQ(ids.size(), 8u);
+}
+
+TEST_P(Groups, a_failed_start_leaves_no_member) {
+  EXPECT_THROW((void)group().makegateway("popen//python=/bin/false"), StartError);
+  EXPECT_TRUE(group().empty());
+  EXPECT_EQ(start().id(), "gw1") << "it used a number";
+}
+
+TEST_P(Groups, two_groups_are_independent) {
+  Group other;
+  Gateway here = start();
+  Gateway there = other.makegateway(spec());
+  EXPECT_EQ(here.id(), there.id());
+  EXPECT_FALSE(here == there);
+  (void)other.terminate(5s);
+  EXPECT_EQ(ask<int>(here, "channel.send(1)"), 1);
+}
+
+TEST_P(Groups, empty_group_terminates_at_once) {
+  const TerminateReport report = group().terminate();
+  EXPECT_TRUE(report.killed.empty());
+  EXPECT_TRUE(report.survivors.empty());
+}
+
+// The one of the program; ctest runs every test in a process of its own, so it ends here too.
+TEST_P(Groups, default_group_makes_gateways) {
+  Gateway gateway = makegateway(spec("id=of-default"));
+  EXPECT_EQ(default_group().at("of-default"), gateway);
+  EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+  (void)default_group().terminate(5s);
+  EXPECT_TRUE(default_group().empty());
+}
+
+}  // namespace
+}  // namespace gangway::test
