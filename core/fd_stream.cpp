@@ -1,5 +1,6 @@
 #include "core/fd_stream.hpp"
 
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 
 #include <algorithm>
@@ -32,11 +33,13 @@ bool ignores_broken_pipes() {
 class BlockedSigPipe {
  public:
   BlockedSigPipe() noexcept {
-    sigset_t pending;
     ::sigemptyset(&set_);
     ::sigaddset(&set_, SIGPIPE);
     ::pthread_sigmask(SIG_BLOCK, &set_, &before_);
-    was_pending_ = ::sigpending(&pending) == 0 && ::sigismember(&pending, SIGPIPE) == 1;
+    // Only where the program blocks it itself can one have been pending before.
+    sigset_t pending;
+    was_pending_ = ::sigismember(&before_, SIGPIPE) == 1 && ::sigpending(&pending) == 0 &&
+                   ::sigismember(&pending, SIGPIPE) == 1;
   }
   ~BlockedSigPipe() {
     const int saved = errno;
@@ -87,12 +90,13 @@ std::size_t repeated(error_code& error, Call call) {
 
 }  // namespace
 
-FdStream::FdStream(boost::asio::io_context& io, FileDescriptor read_end, FileDescriptor write_end)
+FdStream::FdStream(boost::asio::io_context& io, FileDescriptor read_end, FileDescriptor write_end, FileDescriptor held)
     : read_end_(io),
       write_end_(io),
-      broken_pipe_(is_socket(write_end.get()) ? BrokenPipe::no_signal_flag
-                   : ignores_broken_pipes()   ? BrokenPipe::ignored
-                                              : BrokenPipe::block_signal) {
+      held_(std::move(held)),
+      broken_pipe_(is_socket(write_end.get())       ? BrokenPipe::no_signal_flag
+                   : held_ || ignores_broken_pipes() ? BrokenPipe::no_signal
+                                                     : BrokenPipe::block_signal) {
   assign(read_end_, std::move(read_end));
   assign(write_end_, std::move(write_end));
 }
@@ -117,7 +121,7 @@ ssize_t FdStream::write_quietly(std::span<const iovec> buffers) noexcept {
     return ::writev(fd, buffers.data(), count_of(buffers));
   };
   switch (broken_pipe_) {
-    case BrokenPipe::ignored: return plain();
+    case BrokenPipe::no_signal: return plain();
     case BrokenPipe::no_signal_flag: {
       msghdr message{};
       message.msg_iov = const_cast<iovec*>(buffers.data());
@@ -138,10 +142,27 @@ void FdStream::wait_writable(ReadyHandler handler) {
   write_end_.async_wait(stream_descriptor::wait_write, std::move(handler));
 }
 
+// Asio arms the descriptor anew for each async_wait, but not for a read that follows one
+// that got less than it asked for.
+bool FdStream::async_read(iovec buffer, ReadHandler handler) {
+  read_end_.async_read_some(boost::asio::buffer(buffer.iov_base, buffer.iov_len),
+                            [handler = std::move(handler)](error_code error, std::size_t size) {
+                              if (error == boost::asio::error::eof) error = {};
+                              handler(error, size);
+                            });
+  return true;
+}
+
+void FdStream::cancel_read() noexcept {
+  error_code ignored;
+  read_end_.cancel(ignored);
+}
+
 void FdStream::close() noexcept {
   error_code ignored;
   read_end_.close(ignored);
   write_end_.close(ignored);
+  held_ = {};
 }
 
 }  // namespace gangway::detail

@@ -40,7 +40,8 @@ std::shared_ptr<Runtime> Runtime::create() {
   // last handle may be dropped on any thread, the stand-by included.
   std::shared_ptr<Runtime> runtime(new Runtime);
   Runtime* const plain = runtime.get();
-  return {plain, [runtime = std::move(runtime)](Runtime*) { runtime->stop(); }};
+  // Moved out: the deleter itself lives as long as the weak_ptr of shared().
+  return {plain, [runtime = std::move(runtime)](Runtime*) mutable { std::exchange(runtime, nullptr)->stop(); }};
 }
 
 std::shared_ptr<Runtime> Runtime::shared() {

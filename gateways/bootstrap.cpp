@@ -115,7 +115,11 @@ std::optional<std::string> Bootstrap::on_hello(const Value& value) {
 
 ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) const {
   const std::string program = spec_.python().value_or(argv_.front());
-  if (failure_) end.code = failure_;
+  if (failure_) {  // what on_hello said, not an error of the protocol
+    constexpr std::string_view prefix = "protocol error: ";
+    end.code = failure_;
+    if (end.text.starts_with(prefix)) end.text.erase(0, prefix.size());
+  }
   if (end.code == errc::connection_lost) {
     end.code = errc::bootstrap_failed;
     if (end.death.exit_status == exit_not_found)

@@ -102,7 +102,7 @@ void GatewayState::tick() {
     bool ping = false;
     {
       const std::lock_guard lock(self->mutex_);
-      ping = self->liveness_.on_tick() == Liveness::Action::send_ping;
+      ping = self->liveness_.on_tick(Clock::now()) == Liveness::Action::send_ping;
       self->tick();
     }
     if (ping) self->connection_->send_ping();

@@ -20,9 +20,10 @@ class Liveness {
   [[nodiscard]] Clock::duration interval() const noexcept { return interval_; }
 
   /// Called every interval. One ping is out at most: a stopped agent finds one, not hundreds.
-  [[nodiscard]] Action on_tick() noexcept {
+  [[nodiscard]] Action on_tick(Clock::time_point now) noexcept {
     if (waiting_) return Action::none;
     waiting_ = true;
+    asked_ = now;
     return Action::send_ping;
   }
   void on_pong(Clock::time_point now) noexcept {
@@ -30,15 +31,17 @@ class Liveness {
     answered_ = now;
   }
 
-  /// For how long it has been silent, once that is too long.
+  /// For how long it has been silent, once that is too long. A controller that could not
+  /// ask in time (starved, stopped) gives the agent its time to answer nevertheless.
   [[nodiscard]] std::optional<Clock::duration> unresponsive(Clock::time_point now) const noexcept {
-    if (!waiting_ || now - answered_ < 3 * interval_) return {};
+    if (!waiting_ || now - answered_ < 3 * interval_ || now - asked_ < 2 * interval_) return {};
     return now - answered_;
   }
 
  private:
   Clock::duration interval_;
   Clock::time_point answered_;
+  Clock::time_point asked_;  // while waiting_
   bool waiting_ = false;
 };
 

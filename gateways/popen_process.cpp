@@ -43,7 +43,8 @@ PopenProcess::PopenProcess(Runtime& runtime, std::vector<std::string> argv,
       {to_agent.read.get(), STDIN_FILENO}, {from_agent.write.get(), STDOUT_FILENO}, {from_stderr.write.get(), STDERR_FILENO}};
   child_ = ChildProcess::start(request);
   pid_ = child_.pid();
-  stream_ = std::make_unique<FdStream>(runtime.io(), std::move(from_agent.read), std::move(to_agent.write));
+  stream_ = std::make_unique<FdStream>(runtime.io(), std::move(from_agent.read), std::move(to_agent.write),
+                                       std::move(to_agent.read));
   stderr_ = std::make_shared<StderrPump>(runtime.io(), std::move(from_stderr.read));
   const int copy = ::fcntl(child_.pidfd(), F_DUPFD_CLOEXEC, 3);
   if (copy < 0) throw_error(last_os_error(), "cannot watch the process: " + last_os_error().message());

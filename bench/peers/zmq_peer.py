@@ -12,13 +12,14 @@ def small_items(count=100_000):
         address = "ipc://%s/pipe" % directory
         pid = os.fork()
         if not pid:
-            sink = zmq.Context().socket(zmq.PUSH)
+            context = zmq.Context()
+            sink = context.socket(zmq.PUSH)
             sink.set_hwm(0)
             sink.connect(address)
             for i in range(count + 1):
                 sink.send(b"%08d" % i)
             sink.close()
-            zmq.Context.instance().term()
+            context.term()  # when everything is sent
             os._exit(0)
         source = zmq.Context().socket(zmq.PULL)
         source.set_hwm(0)

@@ -102,6 +102,11 @@ def missing(contestant):
         return contestant.command[0] + " is not built"
 
 
+def progress(text):
+    if sys.stderr.isatty():
+        print("\r\x1b[K" + text, end="", file=sys.stderr, flush=True)
+
+
 def measure(question):
     """name -> key -> samples, and name -> what went wrong."""
     samples = {contestant.name: {} for contestant in question.contestants}
@@ -116,8 +121,8 @@ def measure(question):
                 continue
             for key, value in result.items():
                 samples[contestant.name].setdefault(key, []).append(value)
-        print(f"\r{question.name}: {turn + 1}/{question.runs} ", end="", file=sys.stderr, flush=True)
-    print("\r" + " " * 40 + "\r", end="", file=sys.stderr, flush=True)
+        progress(f"{question.name}: {turn + 1}/{question.runs}")
+    progress("")
     return samples, failures
 
 

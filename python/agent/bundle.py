@@ -76,15 +76,17 @@ RARE = Rare()
 """
 
 
+# The current directory leaves sys.path until main(): a file there that is called zlib.py
+# shall not be taken for ours.
 # No single quote, exclamation mark, newline or backslash: it has to survive any login
 # shell inside single quotes. ~ stands for a newline.
 STAGE0 = (
-    'import os,sys,zlib;m="gangway: bootstrap corrupt: %s";'
+    'import os,sys;q=sys.path;p=q[:];q[:]=filter(None,q);import zlib;m="gangway: bootstrap corrupt: %s";'
     's=sys.modules["_gangway"]=type(sys)("_gangway");'
     'exec("b=bytearray()~try:~ while len(b)<LENGTH:~  try:~   c=os.read(0,LENGTH-len(b))~   if not c:os._exit(1)~   b+=c~'
     '  except BlockingIOError:import select;select.select([0],[],[])~ b=zlib.decompress(b)~'
     'except Exception as e:sys.exit(m%e)".replace("~",chr(10)));'
-    's.bundle=b;exec(b[:b.find(0)],s.__dict__)'
+    's.bundle=b;s.path=p;exec(b[:b.find(0)],s.__dict__)'
 )
 
 
@@ -206,7 +208,7 @@ class Inline(ast.NodeTransformer):
 # What users, the interpreter or a part look up by name: variables and parameters ...
 PUBLIC_NAMES = set("""
     channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error
-    parts compiled bundle codes Rare VERSION MAIN_THREAD_ONLY_DEADLOCK_TEXT INTERRUPT_TEXT
+    parts compiled bundle codes path Rare VERSION MAIN_THREAD_ONLY_DEADLOCK_TEXT INTERRUPT_TEXT
 """.split())
 # ... and attributes.
 PUBLIC_ATTRIBUTES = set("""
@@ -356,8 +358,34 @@ class Rename(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
+COMPOUND = re.compile(r"(if|elif|else|for|while|try|except|finally|with|def|class)\b|@")
+
+
+def join(lines, start=0, depth=0):
+    """The statements of a block, simple ones on one line where the grammar permits:
+    gives the text lines and where the block ends."""
+    result = []
+    simple = False  # the last line may be continued
+    while start < len(lines) and lines[start][0] >= depth:
+        text = lines[start][1]
+        start += 1
+        if COMPOUND.match(text):
+            inner, start = join(lines, start, depth + 1)
+            if len(inner) == 1 and not COMPOUND.match(inner[0].lstrip(" ")):
+                result.append(" " * depth + text + inner[0].lstrip(" "))
+            else:
+                result += [" " * depth + text] + inner
+            simple = False
+        elif simple:
+            result[-1] += ";" + text
+        else:
+            result.append(" " * depth + text)
+            simple = True
+    return result, start
+
+
 def squeeze(text):
-    """Source with one blank per level of indentation, and none where none is needed."""
+    """Source with as few blanks and lines as possible."""
     lines = []
     line = last = ""
     depth = 0
@@ -368,16 +396,14 @@ def squeeze(text):
         elif kind == tokenize.DEDENT:
             depth -= 1
         elif kind == tokenize.NEWLINE:
-            lines.append(line)
+            lines.append((depth, line))
             line = last = ""
         elif kind not in (tokenize.NL, tokenize.ENDMARKER, tokenize.COMMENT):
-            if not line:
-                line = " " * depth
-            elif re.match(r"\w", last[-1]) and re.match(r"[\w\"']", value):
+            if line and re.match(r"\w", last[-1]) and re.match(r"[\w\"']", value):
                 line += " "
             line += value
             last = value
-    return "\n".join(lines) + "\n"
+    return "\n".join(join(lines)[0]) + "\n"
 
 
 def check(tree, name):

@@ -19,7 +19,9 @@ The agent gives it a *backend*: the connection, seen from the tasks.
     channel._finish(text)
         Called when the task is over: CLOSE, or CLOSE_ERROR with the text. Nothing
         when the channel is closed already, or when it was called before. Never
-        raises.
+        raises. Called in the main thread it makes that thread idle, *before* the
+        frame goes out: who has seen a task end may rely on the main thread for the
+        next one.
 
 "numexecuting" of a STATUS_REPLY is the number of jobs that next_job gave out and
 _finish did not see yet; the backend counts it, so that it can answer without us.
@@ -255,8 +257,6 @@ def find_linecache():
 @rare
 def error_text(error):
     """The traceback from the user's frames on, at most MAX_ERROR_TEXT bytes of UTF-8."""
-    import traceback
-
     own = execute.__code__.co_filename
 
     def strip(te, depth=0):
@@ -270,6 +270,8 @@ def error_text(error):
             strip(member, depth + 1)
 
     try:
+        import traceback
+
         te = traceback.TracebackException(type(error), error, error.__traceback__)
         strip(te)
         text = "".join(te.format())

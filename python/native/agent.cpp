@@ -103,14 +103,15 @@ void Agent::on_exec(const ChannelPtr& channel, Bytes request) {
   jobs_.push_back({channel, std::move(request)});
   if (idle_ != nullptr)
     idle_->waiter.notify();
-  else
+  else if (main_busy_)
     dispatcher_.notify_one();
 }
 
 void Agent::set_idle(Wait* wait) {
   const std::lock_guard lock(mutex_);
   idle_ = wait;
-  if (wait == nullptr && !jobs_.empty()) dispatcher_.notify_one();
+  main_busy_ = wait == nullptr;
+  if (main_busy_ && !jobs_.empty()) dispatcher_.notify_one();
 }
 
 void Agent::wake_idle() {
@@ -137,9 +138,9 @@ Agent::Event Agent::next_event(std::optional<Job>& job) {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      dispatcher_.wait(lock, [this] { return !thread_interrupts_.empty() || (!jobs_.empty() && idle_ == nullptr) || lost_; });
+      dispatcher_.wait(lock, [this] { return !thread_interrupts_.empty() || (!jobs_.empty() && main_busy_) || lost_; });
       if (!thread_interrupts_.empty()) return Event::interrupts;
-      if (jobs_.empty() || idle_ != nullptr) return Event::ended;
+      if (jobs_.empty() || !main_busy_) return Event::ended;
     }
     job = take_job();  // unless the main thread was faster
     if (job) return Event::job;
@@ -175,6 +176,8 @@ Agent::Finished Agent::finish_task(std::uint32_t channel) {
   const std::lock_guard lock(mutex_);
   const auto found = tasks_.find(channel);
   if (found == tasks_.end()) return {};
+  // From here on it is on its way to the next job: the peer, who will see CLOSE, may count on it.
+  if (found->second.executing && is_main_thread()) main_busy_ = false;
   Finished finished{true, {}};
   if (found->second.interrupted && found->second.executing) finished.interrupted = found->second.thread;
   handle = std::move(found->second.handle);

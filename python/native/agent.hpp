@@ -157,7 +157,8 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   std::deque<Job> jobs_;
   std::unordered_map<std::uint32_t, Task> tasks_;
   std::vector<Wait*> waits_;
-  Wait* idle_ = nullptr;
+  Wait* idle_ = nullptr;    // the main thread's, while it waits for a job
+  bool main_busy_ = false;  // the main thread runs a task: others are for the dispatcher
   std::condition_variable dispatcher_;
   std::vector<ThreadId> thread_interrupts_;
   std::string signals_seen_;

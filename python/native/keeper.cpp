@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
-#include <optional>
 
 namespace gangway::python {
 
@@ -76,12 +75,13 @@ bool has_ended() {
   const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, worker, 0));
   // POLLHUP and POLLERR come unasked. A negative descriptor is passed over.
   std::array<pollfd, 2> watched{{{STDIN_FILENO, POLLRDHUP, 0}, {pidfd, POLLIN, 0}}};
-  std::optional<Clock::time_point> deadline;
+  constexpr auto never = Clock::time_point::max();
+  auto deadline = never;
   std::size_t stage = 0;
   while (!has_ended()) {
     int wait_ms = pidfd < 0 ? poll_without_pidfd_ms : -1;
-    if (deadline) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - Clock::now()).count();
+    if (deadline != never) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
       const int left_ms = left > 0 ? static_cast<int>(left) : 0;
       if (wait_ms < 0 || left_ms < wait_ms) wait_ms = left_ms;
     }
@@ -91,12 +91,12 @@ bool has_ended() {
       watched[0].revents = 0;
       deadline = Clock::now() + stages[0].grace;
     }
-    if (deadline && Clock::now() >= *deadline) {
+    if (Clock::now() >= deadline) {
       hit(stages[stage].signal);
       if (++stage < stages.size())
         deadline = Clock::now() + stages[stage].grace;
       else
-        deadline.reset();
+        deadline = never;
     }
   }
   hit(SIGKILL);  // what it left behind; its pid is ours until we reap it

@@ -2,8 +2,10 @@
 //
 // In order: the keeper is forked; the controller's HELLO is read and answered; Python
 // starts, while what comes in waits in the pipe; tasks run until the connection ends.
+#include <signal.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -71,6 +73,7 @@ InterpreterOptions parse(int argc, char** argv) {
 }
 
 int serve(const InterpreterOptions& options) {
+  ::signal(SIGPIPE, SIG_IGN);  // as Python does, and before the stream looks
   auto descriptors = take_stdio();
   Bytes received;
   Hello hello = read_hello(descriptors.read.get(), received);
@@ -99,6 +102,7 @@ int main(int argc, char** argv) {
   const InterpreterOptions options = parse(argc, argv);
   if (const std::string reason = check_stdio(); !reason.empty()) fail(reason);
   fork_keeper();
+  std::signal(SIGPIPE, SIG_IGN);  // as Python does when it starts; the connection looks before that
   int status = 1;
   try {
     status = serve(options);

@@ -96,9 +96,9 @@ TEST_P(Core, channels_keep_order_and_travel) {
         other = channel.receive()
         mine = channel.gateway.newchannel()
         channel.send((other, mine))
+        channel.send(channel.receive() is mine)
         for item in other: mine.send(item)
         mine.close("done")
-        channel.send(channel.receive() is mine)
         try:
             channel.receive(0.01)
         except channel.TimeoutError:
@@ -113,12 +113,12 @@ TEST_P(Core, channels_keep_order_and_travel) {
   const Value both = take(channel);
   EXPECT_EQ(value_to<Channel>(both.as_tuple().at(0)), other);
   Channel mine = value_to<Channel>(both.as_tuple().at(1));
+  channel.send(mine);
+  EXPECT_EQ(take(channel), true);
   for (int i = 0; i < 3000; ++i) other.send(i);
   for (int i = 0; i < 3000; ++i) ASSERT_EQ(take<int>(mine), i);
   other.close();
   EXPECT_EQ(remote_error(mine), "done");
-  channel.send(mine);
-  EXPECT_EQ(take(channel), true);
   EXPECT_EQ(take(channel), "timeout");
   EXPECT_THAT(take<std::string>(channel), HasSubstr("explicit"));
   channel.waitclose(patience);

@@ -124,9 +124,13 @@ TEST_P(Groups, empty_group_terminates_at_once) {
   EXPECT_TRUE(report.survivors.empty());
 }
 
-// The one of the program; ctest runs every test in a process of its own, so it ends here too.
-TEST_P(Groups, default_group_makes_gateways) {
-  Gateway gateway = makegateway(spec("id=of-default"));
+// The one of the program lives as long as the program.
+class DefaultGroup : public ::testing::TestWithParam<Agent> {};
+INSTANTIATE_TEST_SUITE_P(, DefaultGroup, ::testing::ValuesIn(main_agents()), agent_name);
+
+TEST_P(DefaultGroup, makes_gateways) {
+  if (!GetParam().missing.empty()) GTEST_SKIP() << GetParam().missing;
+  Gateway gateway = makegateway(GetParam().spec + "//id=of-default");
   EXPECT_EQ(default_group().at("of-default"), gateway);
   EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
   (void)default_group().terminate(5s);

@@ -125,6 +125,7 @@ TEST_P(LargeItems, an_item_cut_off_by_a_close_is_gone) {
         import threading
         def work():
             try:
+                other.send(b"x" * 60000)  # as long as nobody takes this, the window is full
                 other.send(b"x" * 10000000)
             except OSError:
                 channel.send("closed")
@@ -136,6 +137,7 @@ TEST_P(LargeItems, an_item_cut_off_by_a_close_is_gone) {
   EXPECT_THROW((void)channel.receive(50ms), TimeoutError);
   other.close();
   EXPECT_EQ(take(channel), "closed");
+  EXPECT_EQ(take(other).as_bytes().size(), 60'000u);
   EXPECT_THROW((void)other.receive(patience), EndOfChannel);
 }
 

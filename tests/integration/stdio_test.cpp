@@ -123,7 +123,7 @@ TEST_P(Stdio, stderr_arrives_here_line_by_line_and_in_the_death_record) {
   const ConnectionLost error = lost(channel);
   EXPECT_THAT(error.what(), HasSubstr("last words"));
   EXPECT_EQ(error.death().stderr_tail, "first line\nsecond line\nthird line\nlast words");
-  EXPECT_TRUE(eventually([&] { return captured.text().ends_with("last words"); })) << captured.text();
+  EXPECT_TRUE(eventually([&] { return captured.text().ends_with("last words\n"); })) << captured.text();
 }
 
 TEST_P(Stdio, lines_of_several_gateways_do_not_mix) {
@@ -133,8 +133,16 @@ TEST_P(Stdio, lines_of_several_gateways_do_not_mix) {
     std::vector<Channel> channels;
     for (const char letter : std::string_view("abc")) {
       Gateway gateway = start();
-      channels.push_back(gateway.remote_exec(std::string("import os\nfor i in range(200):\n  for piece in range(4):\n") +
-                                             "    os.write(2, b'" + letter + "' * 25 + (b'\\n' if piece == 3 else b''))"));
+      channels.push_back(gateway.remote_exec(
+          Source::of_function(R"(
+            import os
+            def work(channel, letter):
+                for i in range(200):
+                    for piece in range(4):
+                        os.write(2, letter * 25 + (b"\n" if piece == 3 else b""))
+          )",
+                              "work"),
+          {{"letter", bytes_of(std::string(1, letter))}}));
     }
     for (Channel& channel : channels) channel.waitclose(patience);
     EXPECT_TRUE(eventually([&] { return captured.text().size() == 3u * 200 * 101; })) << captured.text().size();

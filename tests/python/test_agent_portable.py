@@ -541,7 +541,7 @@ def test_monkeypatched_modules_do_not_reach_the_agent(agent):
 import os, time, threading, _thread, sys
 def broken(*args, **kw): raise RuntimeError("patched")
 os.write = os.read = os.readv = os.writev = time.sleep = time.monotonic = broken
-threading.Thread.start = _thread.start_new_thread = _thread.allocate_lock = broken
+threading.Thread.start = threading.Lock = _thread.start_new_thread = broken
 import builtins
 builtins.print = broken
 channel.send(1)
@@ -1013,7 +1013,8 @@ for i in range(2):
     except OSError:
         result.append("os")
 result.append(channel.isclosed())
-open(%r, "w").write(repr(result))
+with open(%r, "w") as file:
+    file.write(repr(result))
 """ % path)
     agent.ping()
     assert agent.terminate() == 0
@@ -1029,7 +1030,8 @@ channel.send(0)
 try:
     while True: time.sleep(0.01)
 except KeyboardInterrupt:
-    open(%r, "w").write("interrupted")
+    with open(%r, "w") as file:
+        file.write("interrupted")
 """ % path)
     assert agent.receive(number) == 0
     begin = time.monotonic()

@@ -1,0 +1,779 @@
+// The rules of wire.md one by one: which frames are taken, and what a peer is told that
+// breaks them. Rows D2 to D7 and D16 to D18 of the fault catalogue. Flow control has a
+// file of its own.
+#include "channels/multiplexer.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include <gangway/error.hpp>
+
+#include "tests/support/machine.hpp"
+
+namespace gangway::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr std::uint64_t window = 2048;
+
+Machine::Settings small(Side side) {
+  Machine::Settings settings = Machine::settings_of(side, window);
+  settings.max_item = 4096;
+  settings.own_channels = 4;
+  settings.peer_channels = 3;
+  return settings;
+}
+
+// Own channel open and closed, the peer's open and closed, by side.
+struct Ids {
+  std::uint32_t own, own_closed, own_never, peer, peer_closed, peer_never;
+};
+constexpr Ids ids_of(Side side) { return side == Side::controller ? Ids{1, 3, 5, 4, 2, 6} : Ids{2, 4, 6, 3, 1, 5}; }
+
+/// A machine with these channels.
+void prepare(Machine& at, const Ids& ids) {
+  (void)at.machine.open();
+  at.machine.close(at.machine.open());
+  ASSERT_TRUE(at.feed(frame(ControlKind::open, ids.peer_closed) + frame(ControlKind::close, ids.peer_closed)));
+  ASSERT_TRUE(at.feed(frame(ControlKind::open, ids.peer)));
+  (void)at.output();
+  at.events.clear();
+}
+
+struct Row {
+  const char* what;
+  Side side;
+  Bytes frames;
+  const char* failure;              // part of it; "": they are taken
+  std::vector<std::string> events;  // checked when they are taken
+};
+
+void check(const std::vector<Row>& table) {
+  for (const Row& row : table) {
+    SCOPED_TRACE(std::string(row.what) + (row.side == Side::controller ? ", to a controller" : ", to an agent"));
+    // In one piece, byte by byte, and cut once at every place.
+    for (std::size_t step : {row.frames.size(), std::size_t{1}, std::size_t{9}}) {
+      Machine at(small(row.side));
+      prepare(at, ids_of(row.side));
+      bool taken = true;
+      for (std::span<const std::byte> rest = row.frames.span(); taken && !rest.empty();) {
+        const auto piece = rest.first(std::min(step, rest.size()));
+        taken = at.machine.feed(piece);
+        rest = rest.subspan(piece.size());
+      }
+      EXPECT_EQ(taken, row.failure[0] == '\0') << at.machine.failure();
+      EXPECT_THAT(at.machine.failure(), HasSubstr(row.failure));
+      if (taken) {
+        EXPECT_EQ(at.machine.failure(), "");
+        EXPECT_EQ(at.events, row.events);
+        EXPECT_FALSE(at.machine.mid_frame());
+      }
+      at.machine.fail(errc::protocol_error);  // nothing is left that could not be ended
+      EXPECT_EQ(at.machine.live(), 0U);
+    }
+  }
+}
+
+/// The same row for both sides.
+void both(std::vector<Row>& table, const char* what, const std::function<Bytes(const Ids&)>& frames, const char* failure,
+          const std::function<std::vector<std::string>(const Ids&)>& events = {}) {
+  for (const Side side : {Side::controller, Side::agent})
+    table.push_back({what, side, frames(ids_of(side)), failure, events ? events(ids_of(side)) : std::vector<std::string>{}});
+}
+
+std::string on(const char* what, std::uint32_t id) { return std::string(what) + " " + std::to_string(id); }
+
+TEST(Multiplexer, kinds_of_control_frames) {
+  std::vector<Row> table;
+  // Every kind that nobody has defined, in the classes where that is a mistake.
+  for (unsigned kind = 0x4c; kind < 0x80; ++kind)
+    both(table, "unknown control kind", [kind](const Ids& ids) { return frame(static_cast<std::uint8_t>(kind), ids.own); },
+         "unknown control frame");
+  for (unsigned kind = 0x80; kind <= 0xff; ++kind)
+    both(table, "optional kind, skipped with its payload",
+         [kind](const Ids&) {
+           return frame(static_cast<std::uint8_t>(kind), 77, pattern(kind * 7)) + frame(ControlKind::pong, 0, number(kind));
+         },
+         "", [kind](const Ids&) { return std::vector{"pong " + std::to_string(kind)}; });
+  check(table);
+}
+
+TEST(Multiplexer, kinds_of_item_frames) {
+  std::vector<Row> table;
+  for (unsigned kind = 0; kind < 0x40; ++kind) {
+    const unsigned tag = kind & 0x0fU;
+    if (tag >= 1 && tag <= 5) continue;
+    both(table, "unknown tag", [kind](const Ids& ids) { return frame(static_cast<std::uint8_t>(kind), ids.own, pattern(16)); },
+         "unknown item tag");
+  }
+  for (const ItemKind kind : {ItemKind::pickle, ItemKind::bytes, ItemKind::str, ItemKind::integer})
+    both(table, "known tag", [kind](const Ids& ids) { return item(kind, ids.own, pattern(8)); }, "",
+         [](const Ids& ids) { return std::vector{on("item", ids.own)}; });
+  for (const ItemKind kind : {ItemKind::pickle, ItemKind::bytes, ItemKind::str})
+    both(table, "empty item", [kind](const Ids& ids) { return item(kind, ids.own, {}); }, "",
+         [](const Ids& ids) { return std::vector{on("item", ids.own)}; });
+  check(table);
+}
+
+TEST(Multiplexer, frames_of_the_connection) {
+  std::vector<Row> table;
+  for (const ControlKind kind : {ControlKind::hello, ControlKind::terminate, ControlKind::ping, ControlKind::pong,
+                                 ControlKind::status, ControlKind::status_reply})
+    both(table, "with a channel id", [kind](const Ids& ids) { return frame(kind, ids.own, number(1)); }, "with a channel id");
+  both(table, "second HELLO", [](const Ids&) { return frame(ControlKind::hello); }, "second HELLO");
+  for (const std::size_t size : {0UL, 7UL, 9UL, 16UL}) {
+    both(table, "PING of another size", [size](const Ids&) { return frame(ControlKind::ping, 0, pattern(size)); }, "8 bytes");
+    both(table, "PONG of another size", [size](const Ids&) { return frame(ControlKind::pong, 0, pattern(size)); }, "8 bytes");
+    table.push_back({"STATUS of another size", Side::agent, frame(ControlKind::status, 0, pattern(size)), "not 8 bytes", {}});
+  }
+  for (const std::size_t size : {0UL, 7UL})
+    table.push_back({"STATUS_REPLY too short", Side::controller, frame(ControlKind::status_reply, 0, pattern(size)), "too short", {}});
+  table.push_back({"TERMINATE with a payload", Side::agent, frame(ControlKind::terminate, 0, pattern(1)), "TERMINATE", {}});
+
+  // In the wrong direction.
+  table.push_back({"TERMINATE", Side::controller, frame(ControlKind::terminate), "TERMINATE from the agent", {}});
+  table.push_back({"STATUS", Side::controller, frame(ControlKind::status, 0, number(1)), "STATUS from the agent", {}});
+  table.push_back({"STATUS_REPLY", Side::agent, frame(ControlKind::status_reply, 0, number(1)), "STATUS_REPLY to an agent", {}});
+
+  table.push_back({"TERMINATE", Side::agent, frame(ControlKind::terminate), "", {"terminate"}});
+  table.push_back({"STATUS", Side::agent, frame(ControlKind::status, 0, number(9)), "", {"status 9"}});
+  table.push_back({"STATUS_REPLY", Side::controller, frame(ControlKind::status_reply, 0, number(9) + bytes_of("dict")), "",
+                   {"status_reply 9 dict"}});
+  both(table, "PING", [](const Ids&) { return frame(ControlKind::ping, 0, number(3)); }, "");
+  check(table);
+}
+
+TEST(Multiplexer, frames_of_channels) {
+  std::vector<Row> table;
+  const std::pair<ControlKind, Bytes> kinds[] = {
+      {ControlKind::credit, number(1)},      {ControlKind::close, {}}, {ControlKind::close_error, bytes_of("text")},
+      {ControlKind::last_message, {}},
+  };
+  for (const auto& [kind, payload] : kinds) {
+    const auto for_id = [&kind = kind, &payload = payload](std::uint32_t Ids::*id) {
+      return [kind, payload, id](const Ids& ids) { return frame(kind, ids.*id, payload); };
+    };
+    both(table, "own, never opened", for_id(&Ids::own_never), "never opened");
+    both(table, "of the peer, never opened", for_id(&Ids::peer_never), "never opened");
+    both(table, "own, closed", for_id(&Ids::own_closed), "");
+    both(table, "of the peer, closed", for_id(&Ids::peer_closed), "");
+    both(table, "without a channel", [&kind = kind, &payload = payload](const Ids&) { return frame(kind, 0, payload); },
+         "never opened");
+  }
+  for (const auto id : {&Ids::own, &Ids::peer}) {
+    const auto ends = [id](const Ids& ids) { return std::vector{on("end", ids.*id)}; };
+    both(table, "CLOSE", [id](const Ids& ids) { return frame(ControlKind::close, ids.*id); }, "", ends);
+    both(table, "CLOSE twice", [id](const Ids& ids) { return frame(ControlKind::close, ids.*id) + frame(ControlKind::close, ids.*id); },
+         "", ends);
+    both(table, "CLOSE_ERROR", [id](const Ids& ids) { return frame(ControlKind::close_error, ids.*id, bytes_of("why")); }, "", ends);
+    both(table, "LAST_MESSAGE", [id](const Ids& ids) { return frame(ControlKind::last_message, ids.*id); }, "", ends);
+    both(table, "item after LAST_MESSAGE",
+         [id](const Ids& ids) { return frame(ControlKind::last_message, ids.*id) + item(ItemKind::bytes, ids.*id, {}); },
+         "after LAST_MESSAGE");
+    both(table, "item after CLOSE, dropped",
+         [id](const Ids& ids) { return frame(ControlKind::close, ids.*id) + item(ItemKind::bytes, ids.*id, pattern(60'000)); }, "", ends);
+  }
+  for (const ControlKind kind : {ControlKind::close, ControlKind::last_message, ControlKind::interrupt, ControlKind::open})
+    both(table, "with a payload", [kind](const Ids& ids) { return frame(kind, ids.own, pattern(1)); }, "payload");
+  table.push_back({"INTERRUPT", Side::controller, frame(ControlKind::interrupt, 1), "INTERRUPT from the agent", {}});
+  table.push_back({"INTERRUPT", Side::agent, frame(ControlKind::interrupt, 3), "", {"interrupt 3"}});
+  table.push_back({"INTERRUPT of a closed one", Side::agent, frame(ControlKind::interrupt, 1), "", {}});
+  check(table);
+}
+
+TEST(Multiplexer, error_texts) {
+  std::vector<Row> table;
+  const auto text = [](std::size_t size) { return Bytes(std::string(size, 'e')); };
+  both(table, "empty", [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own); }, "",
+       [](const Ids& ids) { return std::vector{on("end", ids.own)}; });
+  both(table, "at the limit", [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own, text(limits::error_text)); }, "",
+       [](const Ids& ids) { return std::vector{on("end", ids.own)}; });
+  both(table, "over it", [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own, text(limits::error_text + 1)); },
+       "error text over 65536");
+  both(table, "over it, of a closed channel",
+       [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own_closed, text(limits::error_text + 1)); },
+       "error text over 65536");
+  for (const char* bad : {"\xff", "\xc3", "ok\xed\xa0\x80", "\xf8\x88\x80\x80\x80", "\xc0\x80"})
+    both(table, "not UTF-8", [bad](const Ids& ids) { return frame(ControlKind::close_error, ids.own, bytes_of(bad)); }, "not UTF-8");
+  check(table);
+}
+
+TEST(Multiplexer, ids_of_channels) {
+  std::vector<Row> table;
+  both(table, "OPEN of 0", [](const Ids&) { return frame(ControlKind::open, 0); }, "OPEN of channel 0");
+  both(table, "OPEN of our parity", [](const Ids& ids) { return frame(ControlKind::open, ids.own_never); }, "OPEN of channel");
+  both(table, "OPEN of one that is open", [](const Ids& ids) { return frame(ControlKind::open, ids.peer); }, "OPEN of channel");
+  both(table, "OPEN of one that was open", [](const Ids& ids) { return frame(ControlKind::open, ids.peer_closed); }, "OPEN of channel");
+  both(table, "OPEN of the next", [](const Ids& ids) { return frame(ControlKind::open, ids.peer_never); }, "",
+       [](const Ids& ids) { return std::vector{on("open", ids.peer_never)}; });
+  both(table, "OPEN of one far above", [](const Ids& ids) { return frame(ControlKind::open, ids.peer_never + 0xfffffff0U); }, "",
+       [](const Ids& ids) { return std::vector{on("open", ids.peer_never + 0xfffffff0U)}; });
+  for (const auto id : {&Ids::own_never, &Ids::peer_never})
+    both(table, "item, never opened", [id](const Ids& ids) { return item(ItemKind::bytes, ids.*id, pattern(4)); }, "never opened");
+  both(table, "item without a channel", [](const Ids&) { return item(ItemKind::bytes, 0, pattern(4)); }, "never opened");
+  for (const auto id : {&Ids::own_closed, &Ids::peer_closed}) {
+    both(table, "item, closed: dropped", [id](const Ids& ids) { return item(ItemKind::bytes, ids.*id, pattern(200'000)); }, "");
+    both(table, "middle of an item, closed: dropped",
+         [id](const Ids& ids) { return item(ItemKind::bytes, ids.*id, pattern(5), Part::middle); }, "");
+  }
+  check(table);
+}
+
+TEST(Multiplexer, fragments_of_items) {
+  std::vector<Row> table;
+  const ItemKind b = ItemKind::bytes;
+  const auto row = [&](const char* what, const std::function<Bytes(std::uint32_t)>& frames, const char* failure) {
+    both(table, what, [frames](const Ids& ids) { return frames(ids.own); }, failure,
+         [](const Ids& ids) { return std::vector{on("item", ids.own)}; });
+  };
+  using Id = std::uint32_t;
+  const auto p = [](std::size_t size) { return pattern(size); };
+
+  row("begin, end", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(6), Part::end); }, "");
+  row("begin, middle, end",
+      [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(1), Part::middle) + item(b, id, p(5), Part::end); }, "");
+  row("with other frames between",
+      [&](Id id) { return begin(b, id, 10, p(4)) + frame(0x80, id, p(9)) + item(b, id, p(6), Part::end); }, "");
+  row("EXEC in fragments, on an own channel", [&](Id id) { return begin(ItemKind::exec, id, 10, p(4)); }, "EXEC");
+
+  row("a middle first", [&](Id id) { return item(b, id, p(4), Part::middle); }, "without a beginning");
+  row("an end first", [&](Id id) { return item(b, id, p(4), Part::end); }, "without a beginning");
+  row("an end after a whole one", [&](Id id) { return item(b, id, p(4)) + item(b, id, p(4), Part::end); }, "without a beginning");
+  row("begin twice", [&](Id id) { return begin(b, id, 10, p(4)) + begin(b, id, 10, p(4)); }, "begins inside another");
+  row("a whole one inside", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(4)); }, "begins inside another");
+  row("a whole INT inside", [&](Id id) { return begin(b, id, 10, p(4)) + item(ItemKind::integer, id, p(8)); }, "begins inside another");
+  row("another tag in the middle",
+      [&](Id id) { return begin(b, id, 10, p(4)) + item(ItemKind::str, id, p(1), Part::middle); }, "changes its tag");
+  row("another tag at the end", [&](Id id) { return begin(b, id, 10, p(4)) + item(ItemKind::str, id, p(6), Part::end); },
+      "changes its tag");
+  row("an empty middle", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, {}, Part::middle); }, "empty frame");
+  row("an empty end", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, {}, Part::end); }, "shorter than announced");
+  row("too short", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(5), Part::end); }, "shorter than announced");
+  row("too long", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(7), Part::end); }, "longer than announced");
+  row("too long in the middle", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(7), Part::middle); },
+      "longer than announced");
+  row("all in the middle, no end", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(6), Part::middle); },
+      "longer than announced");
+  row("all in the beginning", [&](Id id) { return begin(b, id, 4, p(4)); }, "longer than announced");
+  row("more than all in the beginning", [&](Id id) { return begin(b, id, 3, p(4)); }, "longer than announced");
+  row("a total of 0", [&](Id id) { return begin(b, id, 0, p(4)); }, "longer than announced");
+  row("a beginning of nothing", [&](Id id) { return begin(b, id, 10, {}); }, "begins with nothing");
+  for (std::size_t size = 0; size < 8; ++size)
+    row("a beginning without its total", [&, size](Id id) { return item(b, id, p(size), Part::begin); }, "begins with nothing");
+
+  // max_item is 4096 here, whatever the peer announces; at that limit: see FlowControl.
+  for (const std::uint64_t total : {std::uint64_t{4097}, std::uint64_t{1} << 32, std::uint64_t{1} << 63, ~std::uint64_t{0}})
+    row("over max_item", [&, total](Id id) { return begin(b, id, total, p(1)); }, "over max_item");
+
+  for (const std::size_t size : {0UL, 1UL, 7UL, 9UL, 1000UL})
+    row("INT of another size", [&, size](Id id) { return item(ItemKind::integer, id, p(size)); }, "INT that is not");
+  row("INT in fragments", [&](Id id) { return begin(ItemKind::integer, id, 8, p(4)); }, "INT that is not one frame");
+  row("INT in fragments, from the middle", [&](Id id) { return item(ItemKind::integer, id, p(4), Part::middle); },
+      "without a beginning");
+  check(table);
+}
+
+TEST(Multiplexer, exec_frames) {
+  const Bytes request = bytes_of("request");
+  std::vector<Row> table = {
+      {"first item", Side::agent, item(ItemKind::exec, 3, request), "", {"exec 3 request"}},
+      {"in fragments", Side::agent,
+       begin(ItemKind::exec, 3, 7, bytes_of("req")) + item(ItemKind::exec, 3, bytes_of("uest"), Part::end), "", {"exec 3 request"}},
+      {"empty", Side::agent, item(ItemKind::exec, 3, {}), "", {"exec 3 "}},
+      {"second item", Side::agent, item(ItemKind::bytes, 3, {}) + item(ItemKind::exec, 3, request), "not the first item", {}},
+      {"twice", Side::agent, item(ItemKind::exec, 3, request) + item(ItemKind::exec, 3, request), "not the first item", {}},
+      {"on the agent's channel", Side::agent, item(ItemKind::exec, 2, request), "not the first item of a controller's", {}},
+      {"on a closed channel", Side::agent, item(ItemKind::exec, 1, request), "", {}},
+      {"to a controller", Side::controller, item(ItemKind::exec, 1, request), "EXEC from the agent", {}},
+      {"to a controller, its own channel", Side::controller, item(ItemKind::exec, 4, request), "EXEC from the agent", {}},
+  };
+  check(table);
+  Machine agent(small(Side::agent));
+  prepare(agent, ids_of(Side::agent));
+  ASSERT_TRUE(agent.feed(item(ItemKind::exec, 3, request)));
+  EXPECT_TRUE(agent.machine.find(3)->execs);
+  EXPECT_THAT(agent.frames(), ElementsAre("CREDIT 3 = 39"));  // nobody else takes it
+}
+
+TEST(Multiplexer, credit_frames) {
+  std::vector<Row> table;
+  both(table, "0", [](const Ids& ids) { return frame(ControlKind::credit, ids.own, number(0)); }, "CREDIT of 0");
+  for (const std::uint64_t credit : {std::uint64_t{1}, std::uint64_t{window}, std::uint64_t{1} << 63, ~std::uint64_t{0}})
+    both(table, "above the window", [credit](const Ids& ids) { return frame(ControlKind::credit, ids.own, number(credit)); },
+         "above the window");
+  for (const std::size_t size : {0UL, 4UL, 7UL, 9UL})
+    both(table, "not 8 bytes", [size](const Ids& ids) { return frame(ControlKind::credit, ids.own, pattern(size)); }, "8 bytes");
+  check(table);
+
+  for (const auto& [back, taken] : {std::pair{132, true}, std::pair{133, false}}) {
+    Machine at(small(Side::controller));
+    const auto channel = at.machine.open();
+    ASSERT_TRUE(at.machine.send_now(*channel, ItemKind::bytes, pattern(100).span()));
+    EXPECT_EQ(at.feed(frame(ControlKind::credit, 1, number(static_cast<std::uint64_t>(back)))), taken) << back;
+  }
+}
+
+TEST(Multiplexer, without_a_window_a_CREDIT_is_a_mistake) {
+  for (const std::uint32_t id : {1U, 3U}) {  // open, closed
+    Machine at(Machine::settings_of(Side::controller, 0));
+    (void)at.machine.open();
+    at.machine.close(at.machine.open());
+    EXPECT_FALSE(at.feed(frame(ControlKind::credit, id, number(1))));
+    EXPECT_THAT(at.machine.failure(), HasSubstr("without flow control"));
+  }
+}
+
+TEST(Multiplexer, nothing_comes_before_HELLO) {
+  for (unsigned kind = 0; kind < 256; ++kind) {
+    Machine at(small(Side::agent), Machine::Start::fresh);
+    const bool hello = kind == static_cast<unsigned>(ControlKind::hello);
+    EXPECT_EQ(at.feed(frame(static_cast<std::uint8_t>(kind), 0)), hello) << kind;
+    if (!hello) {
+      EXPECT_THAT(at.machine.failure(), HasSubstr("before HELLO"));
+    }
+  }
+}
+
+TEST(Multiplexer, a_HELLO_may_be_refused) {
+  Machine at(small(Side::controller), Machine::Start::fresh);
+  at.hello_refused = "wrong version";
+  EXPECT_FALSE(at.feed(frame(ControlKind::hello, 0, pattern(10))));
+  EXPECT_EQ(at.machine.failure(), "wrong version");
+}
+
+TEST(Multiplexer, a_HELLO_may_be_as_long_as_a_frame) {
+  Machine at(small(Side::controller), Machine::Start::fresh);
+  EXPECT_TRUE(at.feed(frame(ControlKind::hello, 0, pattern(limits::frame_accepted))));
+  EXPECT_THAT(at.events, ElementsAre("hello 262144"));
+}
+
+// --- limits: at, over, and not to be raised by the peer
+
+TEST(Multiplexer, the_peer_opens_as_many_channels_as_it_may_and_not_one_more) {
+  Machine at(small(Side::controller));
+  ASSERT_TRUE(at.feed(frame(ControlKind::open, 2) + frame(ControlKind::open, 4) + frame(ControlKind::open, 6)));
+  // One that is closed makes room, whoever closes it.
+  ASSERT_TRUE(at.feed(frame(ControlKind::close, 4) + frame(ControlKind::open, 8)));
+  at.machine.close(at.machine.find(2));
+  ASSERT_TRUE(at.feed(frame(ControlKind::open, 10)));
+  EXPECT_EQ(at.machine.live(), 3U);
+  EXPECT_FALSE(at.feed(frame(ControlKind::open, 12)));
+  EXPECT_THAT(at.machine.failure(), HasSubstr("more than 3 channels"));
+}
+
+TEST(Multiplexer, the_limit_of_the_peers_channels_by_default) {
+  Machine at(Side::controller);
+  Bytes opens;
+  for (std::uint32_t i = 1; i <= limits::peer_channels; ++i) opens = opens + frame(ControlKind::open, 2 * i);
+  EXPECT_TRUE(at.feed(opens));
+  EXPECT_FALSE(at.feed(frame(ControlKind::open, 2 * (limits::peer_channels + 1))));
+}
+
+TEST(Multiplexer, opens_as_many_channels_as_it_may_and_not_one_more) {
+  Machine at(small(Side::controller));
+  std::vector<Multiplexer::ChannelPtr> open;
+  for (int i = 0; i < 4; ++i) open.push_back(at.machine.open());
+  try {
+    (void)at.machine.open();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), errc::too_many_channels);
+  }
+  at.machine.close(open[0]);
+  EXPECT_EQ(at.machine.open()->id, 9U);
+  ASSERT_TRUE(at.feed(frame(ControlKind::close, 3)));
+  EXPECT_EQ(at.machine.open()->id, 11U);
+}
+
+TEST(Multiplexer, a_peer_that_pings_and_never_reads_is_stopped) {
+  Machine at(Side::controller);
+  std::size_t answered = 0;
+  while (at.feed(frame(ControlKind::ping, 0, number(answered)))) ASSERT_LT(++answered, 2 * limits::control_frames_queued);
+  EXPECT_GE(answered, limits::control_frames_queued);
+  EXPECT_THAT(at.machine.failure(), HasSubstr("does not read"));
+}
+
+// 4 KiB are read for every 64 KiB of answers: what waits must not grow without end.
+TEST(Multiplexer, a_peer_that_pings_and_reads_too_slowly_is_stopped) {
+  for (const Side side : {Side::controller, Side::agent}) {
+    Machine at(side);
+    const Bytes ask = side == Side::agent ? frame(ControlKind::status, 0, number(1)) : frame(ControlKind::ping, 0, number(1));
+    std::size_t rounds = 0;
+    bool taken = true;
+    while (taken && rounds < 100'000) {
+      for (int i = 0; taken && i < 2000; ++i) taken = at.feed(ask);
+      (void)at.output(4096);
+      at.events.clear();
+      ++rounds;
+      ASSERT_LT(at.machine.queued(), 1024 * 1024U) << rounds;
+    }
+    EXPECT_FALSE(taken);
+  }
+}
+
+TEST(Multiplexer, a_peer_that_pings_and_reads_is_answered_for_ever) {
+  Machine at(Side::controller);
+  for (std::uint64_t i = 0; i < 100'000; ++i) {
+    ASSERT_TRUE(at.feed(frame(ControlKind::ping, 0, number(i))));
+    if (i % 1000 == 0) (void)at.output();
+  }
+}
+
+TEST(Multiplexer, closing_many_channels_is_not_the_peers_fault) {
+  Machine at(Side::controller);
+  std::vector<Multiplexer::ChannelPtr> open;
+  for (int i = 0; i < 10'000; ++i) open.push_back(at.machine.open());
+  for (const auto& channel : open) at.machine.close(channel);
+  EXPECT_EQ(at.machine.live(), 0U);
+  EXPECT_TRUE(at.feed(frame(ControlKind::ping, 0, number(1))));
+  EXPECT_EQ(at.frames().size(), 20'001U);
+}
+
+// --- closing
+
+TEST(Multiplexer, CLOSE_comes_after_the_items_that_were_sent) {
+  Machine at(Side::controller, window);
+  const auto channel = at.machine.open();
+  ASSERT_TRUE(at.machine.send_now(*channel, ItemKind::bytes, pattern(10).span()));
+  Send queued(ItemKind::bytes, pattern(100));
+  at.machine.send(channel, queued);
+  std::array<iovec, 4> room;
+  (void)at.machine.gather(room);  // cut into a frame, not yet written
+  at.machine.close(channel);
+  EXPECT_THAT(at.frames(), ElementsAre("OPEN 1", "BYTES whole 1, 10 bytes", "BYTES whole 1, 100 bytes", "CLOSE 1"));
+  EXPECT_EQ(queued.times, 1);
+  EXPECT_FALSE(*queued.result);
+  EXPECT_THAT(at.events, ElementsAre("end 1"));
+  at.machine.close(channel);  // idempotent
+  EXPECT_TRUE(at.output().empty());
+}
+
+TEST(Multiplexer, a_close_in_the_middle_of_an_item_cuts_it_off_at_both_ends) {
+  Machine controller(Side::controller, window), agent(Side::agent, window);
+  const auto channel = controller.machine.open();
+  Send large(ItemKind::bytes, pattern(100'000));
+  controller.machine.send(channel, large);
+  const Bytes first = controller.output();
+  controller.machine.close(channel);
+  EXPECT_EQ(large.times, 1);
+  EXPECT_EQ(*large.result, errc::channel_closed);
+  ASSERT_TRUE(agent.feed(first));
+  const auto there = agent.machine.find(1);
+  ASSERT_TRUE(there->assembly);
+  ASSERT_TRUE(agent.feed(controller.output()));
+  EXPECT_THAT(agent.events, ElementsAre("open 1", "end 1"));
+  EXPECT_FALSE(there->assembly);
+  EXPECT_FALSE(agent.machine.take(*there));
+}
+
+TEST(Multiplexer, a_close_while_a_frame_is_half_read_drops_the_rest) {
+  for (const std::size_t at : {8UL, 9UL, 20UL, 500UL}) {
+    Machine controller(Side::controller, window);
+    const auto channel = controller.machine.open();
+    const Bytes stream = begin(ItemKind::bytes, 1, 1500, pattern(1000)) + frame(ControlKind::pong, 0, number(4));
+    ASSERT_TRUE(controller.machine.feed(stream.span().first(at)));
+    controller.machine.close(channel);
+    ASSERT_TRUE(controller.machine.feed(stream.span().subspan(at))) << controller.machine.failure();
+    EXPECT_THAT(controller.events, ElementsAre("end 1", "pong 4"));
+  }
+}
+
+TEST(Multiplexer, what_arrived_before_a_CLOSE_can_be_taken_after_it) {
+  Machine at(Side::controller, window);
+  const auto channel = at.machine.open();
+  ASSERT_TRUE(at.feed(item(ItemKind::integer, 1, number(7)) + frame(ControlKind::close_error, 1, bytes_of("boom"))));
+  EXPECT_TRUE(channel->closed);
+  EXPECT_EQ(channel->error, "boom");
+  (void)at.output();
+  EXPECT_THAT(at.take_all(channel), ElementsAre(number(7)));
+  EXPECT_TRUE(at.output().empty());  // no CREDIT for a channel that is gone
+  EXPECT_EQ(at.machine.live(), 0U);
+}
+
+TEST(Multiplexer, an_error_text_that_is_too_long_keeps_its_end_and_whole_characters) {
+  const struct {
+    std::string text, sent;
+  } table[] = {
+      {"", ""},
+      {"why", "why"},
+      {std::string(limits::error_text, 'x'), std::string(limits::error_text, 'x')},
+      {"begin" + std::string(limits::error_text, 'x'), std::string(limits::error_text, 'x')},
+      {"\u20ac" + std::string(limits::error_text - 1, 'x'), std::string(limits::error_text - 1, 'x')},
+      // The peer would end the connection for what is not UTF-8.
+      {"a\xff" "b", "a?b"},
+      {"\x80\x80 caf\xe9", "?? caf?"},
+      {std::string(limits::error_text - 1, 'x') + "\xc3", std::string(limits::error_text - 1, 'x') + "?"},
+  };
+  for (const auto& row : table) {
+    Machine controller(Side::controller), agent(Side::agent);
+    controller.machine.close(controller.machine.open(), row.text);
+    const std::vector<Frame> sent = cut(controller.output().span());
+    ASSERT_EQ(sent.size(), 2U);
+    EXPECT_EQ(sent[1].payload.view(), row.sent);
+    EXPECT_TRUE(agent.feed(frame(ControlKind::open, 1) + frame(ControlKind::close_error, 1, sent[1].payload)));
+  }
+}
+
+TEST(Multiplexer, LAST_MESSAGE_comes_after_the_items_that_wait_and_ends_sending) {
+  Machine at(Side::controller, window);
+  const auto channel = at.machine.open();
+  Send large(ItemKind::bytes, pattern(3000));
+  Send small_one(ItemKind::bytes, pattern(5));
+  at.machine.send(channel, large);
+  at.machine.send(channel, small_one);
+  at.machine.last_message(*channel);
+  at.machine.last_message(*channel);
+  Send late(ItemKind::bytes, pattern(5));
+  at.machine.send(channel, late);
+  EXPECT_EQ(*late.result, errc::channel_closed);
+  EXPECT_FALSE(at.machine.send_now(*channel, ItemKind::bytes, pattern(5).span()));
+  EXPECT_THAT(at.frames(), ElementsAre("OPEN 1", "BYTES begin 1, 2016 bytes"));
+  ASSERT_TRUE(at.feed(frame(ControlKind::credit, 1, number(window))));
+  EXPECT_THAT(at.frames(), ElementsAre("BYTES end 1, 992 bytes", "BYTES whole 1, 5 bytes", "LAST_MESSAGE 1"));
+  EXPECT_EQ(large.times + small_one.times, 2);
+
+  // It receives, still.
+  ASSERT_TRUE(at.feed(item(ItemKind::integer, 1, number(1))));
+  EXPECT_EQ(at.take_all(channel).size(), 1U);
+  at.machine.close(channel);
+  EXPECT_THAT(at.frames(), ElementsAre("CLOSE 1"));
+}
+
+TEST(Multiplexer, LAST_MESSAGE_is_sent_when_the_last_send_is_withdrawn) {
+  Machine at(Side::controller, window);
+  const auto channel = at.machine.open();
+  Send fills(ItemKind::bytes, pattern(window - 32)), waits(ItemKind::bytes, pattern(5));
+  at.machine.send(channel, fills);
+  at.machine.send(channel, waits);
+  (void)at.output();
+  at.machine.last_message(*channel);
+  EXPECT_TRUE(at.machine.withdraw(*channel, waits));
+  EXPECT_THAT(at.frames(), ElementsAre("LAST_MESSAGE 1"));
+}
+
+TEST(Multiplexer, after_the_peers_LAST_MESSAGE_only_sending_goes_on) {
+  Machine at(Side::controller, window);
+  const auto channel = at.machine.open();
+  ASSERT_TRUE(at.feed(item(ItemKind::integer, 1, number(1)) + frame(ControlKind::last_message, 1)));
+  EXPECT_FALSE(channel->closed);
+  EXPECT_FALSE(channel->receivable);
+  (void)at.output();
+  EXPECT_EQ(at.take_all(channel).size(), 1U);
+  EXPECT_TRUE(at.machine.send_now(*channel, ItemKind::bytes, pattern(5).span()));
+  EXPECT_THAT(at.frames(), ElementsAre("BYTES whole 1, 5 bytes"));
+}
+
+// --- channels that the peer opens and an item refers to
+
+TEST(Multiplexer, a_channel_can_be_claimed_after_the_peer_has_closed_it) {
+  Machine at(small(Side::controller));
+  ASSERT_TRUE(at.feed(frame(ControlKind::open, 2) + item(ItemKind::integer, 2, number(5)) + frame(ControlKind::close, 2)));
+  const auto channel = at.machine.claim(2);
+  ASSERT_TRUE(channel);
+  EXPECT_TRUE(channel->closed);
+  EXPECT_THAT(at.take_all(channel), ElementsAre(number(5)));
+}
+
+TEST(Multiplexer, claims_none_but_channels_that_were_open) {
+  Machine at(small(Side::controller));
+  (void)at.machine.open();
+  ASSERT_TRUE(at.feed(frame(ControlKind::open, 4)));
+  EXPECT_EQ(at.machine.claim(1), at.machine.find(1));
+  EXPECT_EQ(at.machine.claim(4), at.machine.find(4));
+  for (const std::uint32_t id : {0U, 3U, 6U, 0xffffffffU}) EXPECT_FALSE(at.machine.claim(id)) << id;
+}
+
+TEST(Multiplexer, channels_that_nobody_claims_are_not_kept_for_ever) {
+  Machine at(small(Side::controller));
+  for (std::uint32_t id = 2; id <= 20; id += 2)
+    ASSERT_TRUE(at.feed(frame(ControlKind::open, id) + item(ItemKind::integer, id, number(id)) + frame(ControlKind::close, id)));
+  EXPECT_THAT(at.take_all(at.machine.claim(20)), ElementsAre(number(20)));
+  EXPECT_THAT(at.take_all(at.machine.claim(16)), ElementsAre(number(16)));
+  EXPECT_THAT(at.take_all(at.machine.claim(2)), IsEmpty());  // three are kept
+}
+
+TEST(Multiplexer, what_arrived_is_still_there_after_the_connection_was_lost) {
+  Machine at(small(Side::controller));
+  const auto own = at.machine.open();
+  ASSERT_TRUE(at.feed(frame(ControlKind::open, 2) + item(ItemKind::integer, 2, number(5)) + item(ItemKind::integer, 1, number(6))));
+  at.machine.fail(errc::connection_lost);
+  EXPECT_THAT(at.take_all(own), ElementsAre(number(6)));
+  const auto claimed = at.machine.claim(2);
+  ASSERT_TRUE(claimed);
+  EXPECT_FALSE(claimed->closed);  // it was lost, not closed
+  EXPECT_THAT(at.take_all(claimed), ElementsAre(number(5)));
+  EXPECT_EQ(at.machine.claim(2), claimed);
+  EXPECT_EQ(at.machine.claim(1), own);
+}
+
+// --- sends
+
+TEST(Multiplexer, a_send_can_be_withdrawn_until_it_has_begun) {
+  Machine at(Side::controller, window);
+  const auto channel = at.machine.open();
+  Send large(ItemKind::bytes, pattern(5000)), second(ItemKind::bytes, pattern(5)), third(ItemKind::bytes, pattern(6));
+  at.machine.send(channel, large);
+  at.machine.send(channel, second);
+  at.machine.send(channel, third);
+  EXPECT_TRUE(at.machine.withdraw(*channel, second));
+  EXPECT_FALSE(at.machine.withdraw(*channel, second));
+  (void)at.output();
+  EXPECT_FALSE(at.machine.withdraw(*channel, large));
+  ASSERT_TRUE(at.feed(frame(ControlKind::credit, 1, number(window))));
+  (void)at.output();
+  ASSERT_TRUE(at.feed(frame(ControlKind::credit, 1, number(window))));
+  EXPECT_THAT(at.frames(), Contains("BYTES whole 1, 6 bytes"));
+  EXPECT_EQ(large.times, 1);
+  EXPECT_EQ(second.times, 0);
+  EXPECT_EQ(third.times, 1);
+  EXPECT_FALSE(at.machine.withdraw(*channel, third));
+}
+
+TEST(Multiplexer, a_withdrawn_send_does_not_hold_up_others) {
+  Machine at(Side::controller, window);
+  const auto a = at.machine.open(), b = at.machine.open();
+  Send first(ItemKind::bytes, pattern(5)), second(ItemKind::bytes, pattern(6));
+  at.machine.send(a, first);
+  at.machine.send(b, second);
+  EXPECT_TRUE(at.machine.withdraw(*a, first));
+  EXPECT_THAT(at.frames(), ElementsAre("OPEN 1", "OPEN 3", "BYTES whole 3, 6 bytes"));
+}
+
+TEST(Multiplexer, large_payloads_are_sent_from_where_they_are) {
+  Machine at(Side::controller, limits::window);
+  const auto channel = at.machine.open();
+  Send large(ItemKind::bytes, pattern(60'000));
+  at.machine.send(channel, large);
+  std::array<iovec, 8> room;
+  const auto pieces = at.machine.gather(room);
+  EXPECT_EQ(pieces.back().iov_base, large.payload.data());
+  EXPECT_EQ(large.times, 0);
+  (void)at.output(60'000);
+  EXPECT_EQ(large.times, 0);
+  (void)at.output();
+  EXPECT_EQ(large.times, 1);
+}
+
+TEST(Multiplexer, a_payload_that_goes_away_is_copied_whatever_part_of_it_was_written) {
+  for (std::size_t written = 0; written < 30'000; written += 1777) {
+    Machine controller(Side::controller, 20'000), agent(Side::agent, 20'000);
+    const auto channel = controller.machine.open();
+    auto large = std::make_unique<Send>(ItemKind::bytes, pattern(30'000));
+    controller.machine.send(channel, *large);
+    ASSERT_TRUE(agent.feed(controller.output(written)));
+    controller.machine.close(channel);  // the first frame is in the queue, the sender fails
+    EXPECT_EQ(large->times, 1);
+    large.reset();
+    ASSERT_TRUE(agent.feed(controller.output())) << agent.machine.failure();
+    EXPECT_THAT(agent.events, ElementsAre("open 1", "end 1"));
+  }
+}
+
+TEST(Multiplexer, send_on_a_closed_channel_fails) {
+  Machine at(Side::controller, window);
+  const auto channel = at.machine.open();
+  ASSERT_TRUE(at.feed(frame(ControlKind::close, 1)));
+  (void)at.output();
+  EXPECT_FALSE(at.machine.send_now(*channel, ItemKind::bytes, pattern(5).span()));
+  Send item(ItemKind::bytes, pattern(5));
+  at.machine.send(channel, item);
+  EXPECT_EQ(*item.result, errc::channel_closed);
+  EXPECT_TRUE(at.output().empty());
+}
+
+TEST(Multiplexer, the_end_of_the_connection_ends_every_send_once) {
+  Machine at(Side::controller, window);
+  const auto a = at.machine.open(), b = at.machine.open();
+  Send in_queue(ItemKind::bytes, pattern(2000)), waiting(ItemKind::bytes, pattern(9000)), behind(ItemKind::bytes, pattern(1));
+  Send begun(ItemKind::bytes, pattern(9000));
+  at.machine.send(a, in_queue);
+  at.machine.send(a, waiting);
+  at.machine.send(a, behind);
+  at.machine.send(b, begun);
+  std::array<iovec, 8> room;
+  (void)at.machine.gather(room);
+  (void)at.output(5);
+  at.machine.fail(errc::terminated);
+  at.machine.fail(errc::connection_lost);
+  for (const Send* send : {&waiting, &behind, &begun}) {
+    EXPECT_EQ(send->times, 1);
+    EXPECT_EQ(*send->result, errc::terminated);
+  }
+  EXPECT_EQ(in_queue.times, 1);
+  EXPECT_THAT(at.events, ElementsAre("end 1", "end 3"));
+  EXPECT_FALSE(at.machine.has_output());
+  EXPECT_THROW((void)at.machine.open(), ChannelClosed);
+  at.machine.close(a);
+  at.machine.ping(1);
+  EXPECT_TRUE(at.output().empty());
+}
+
+// --- order on the wire
+
+TEST(Multiplexer, control_frames_go_ahead_of_waiting_items) {
+  Machine at(Side::controller, limits::window);
+  const auto channel = at.machine.open();
+  Send large(ItemKind::bytes, pattern(8 << 20));
+  at.machine.send(channel, large);
+  (void)at.output(1 << 20);
+  at.machine.ping(5);
+  at.machine.request_status(6);
+  const auto second = at.machine.open();
+  std::size_t before = 0;
+  const Bytes rest = at.output();
+  for (const Bytes& wanted : {frame(ControlKind::ping, 0, number(5)), frame(ControlKind::status, 0, number(6)),
+                              frame(ControlKind::open, second->id)}) {
+    const std::size_t found = rest.view().find(wanted.view());
+    ASSERT_NE(found, std::string_view::npos);
+    EXPECT_GT(found + 1, before);
+    before = found;
+  }
+  EXPECT_LT(before, 256 * 1024U);  // what was cut into frames already
+}
+
+TEST(Multiplexer, OPEN_comes_before_the_first_item_however_it_is_sent) {
+  Machine at(Side::controller, window);
+  const auto a = at.machine.open();
+  ASSERT_TRUE(at.machine.send_now(*a, ItemKind::exec, pattern(5).span()));
+  const auto b = at.machine.open();
+  Send item(ItemKind::bytes, pattern(5));
+  at.machine.send(b, item);
+  const auto c = at.machine.open();
+  at.machine.close(c);
+  EXPECT_THAT(at.frames(),
+              ElementsAre("OPEN 1", "EXEC whole 1, 5 bytes", "OPEN 3", "OPEN 5", "CLOSE 5", "BYTES whole 3, 5 bytes"));
+}
+
+TEST(Multiplexer, items_of_a_channel_keep_their_order_however_they_are_sent) {
+  Machine at(Side::controller, limits::window);
+  const auto channel = at.machine.open();
+  Send large(ItemKind::bytes, pattern(300'000));
+  at.machine.send(channel, large);
+  EXPECT_FALSE(at.machine.send_now(*channel, ItemKind::bytes, pattern(5).span()));
+  (void)at.output();
+  EXPECT_TRUE(at.machine.send_now(*channel, ItemKind::bytes, pattern(5).span()));
+}
+
+TEST(Multiplexer, interrupts_and_terminates_on_request) {
+  Machine at(Side::controller);
+  const auto channel = at.machine.open();
+  at.machine.interrupt(*channel);
+  at.machine.terminate();
+  at.machine.hello(pattern(3).span());
+  EXPECT_THAT(at.frames(), ElementsAre("OPEN 1", "INTERRUPT 1", "TERMINATE", "HELLO, 3 bytes"));
+}
+
+TEST(Multiplexer, STATUS_is_answered_with_its_number) {
+  Machine agent(Side::agent);
+  ASSERT_TRUE(agent.feed(frame(ControlKind::status, 0, number(77))));
+  EXPECT_EQ(agent.output(), frame(ControlKind::status_reply, 0, number(77) + bytes_of("reply")));
+}
+
+}  // namespace
+}  // namespace gangway::testing
