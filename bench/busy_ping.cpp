@@ -1,4 +1,5 @@
 // Pings of the connection while it carries an item of 256 MiB.
+#include <atomic>
 #include <thread>
 
 #include "bench/support/gangway_side.hpp"

@@ -38,8 +38,8 @@ double to_agent(gangway::Gateway& gateway, const gangway::Value& item, int count
 int main(int argc, char** argv) {
   return bench::measure(argc, argv, [](const std::string& spec) {
     gangway::Gateway gateway = gangway::makegateway(spec);
-    const gangway::Value small = records(130);
-    const gangway::Value large = records(13'000);
+    const gangway::Value small = records(225);
+    const gangway::Value large = records(21'000);
     const double small_down = to_controller(gateway, small, 2'000);
     const double small_up = to_agent(gateway, small, 2'000);
     const double large_down = to_controller(gateway, large, 20);

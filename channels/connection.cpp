@@ -125,32 +125,17 @@ void Connection::start(std::weak_ptr<Owner> owner, std::optional<Nonce> nonce, B
 
 void Connection::wait_readable() {
   if (reading_ || stream_over_) return;
-  if (!preamble_) {
-    const auto buffers = machine_.prepare();
-    if (machine_.prepared_stage() &&
-        stream_->async_read(buffers[0], [self = shared_from_this()](error_code error, std::size_t size) {
-          self->on_readable(error, size);
-        })) {
-      reading_ = true;
-      reading_room_ = buffers[0].iov_len;
-      return;
-    }
-  }
   reading_ = true;
-  stream_->wait_readable([self = shared_from_this()](error_code error) { self->on_readable(error, {}); });
+  stream_->wait_readable([self = shared_from_this()](error_code error) { self->on_readable(error); });
 }
 
-// `size`: so much was read already, by async_read.
-void Connection::on_readable(error_code error, std::optional<std::size_t> size) {
+void Connection::on_readable(error_code error) {
   std::unique_lock lock(mutex_);
   reading_ = false;
-  const std::size_t room = std::exchange(reading_room_, 0);
-  if (stream_over_) return;
   std::string failure;
   try {
-    bool more = !error && (!size || take_in(*size, room, error, failure));
-    if (write_error_ && failure.empty()) return read_last_words(lock);
-    for (int reads = 0; more && reads < reads_in_a_row; ++reads) more = read_some(error, failure);
+    for (int reads = 0; !error && reads < reads_in_a_row; ++reads)
+      if (!read_some(error, failure)) break;
     if (!stream_over_ && failure.empty() && (!error || would_block(error))) {
       write_out();
       wait_readable();
@@ -178,10 +163,7 @@ bool Connection::read_some(error_code& error, std::string& failure) {
   std::size_t room = 0;
   for (const iovec& buffer : buffers) room += buffer.iov_len;
   const std::size_t size = stream_->read(buffers, error);
-  return !error && take_in(size, room, error, failure);
-}
-
-bool Connection::take_in(std::size_t size, std::size_t room, error_code& error, std::string& failure) {
+  if (error) return false;
   if (size == 0) {
     error = boost::asio::error::eof;
     return false;
@@ -279,14 +261,6 @@ void Connection::wait_writable() {
 
 void Connection::on_write_failed(error_code error) {
   std::unique_lock lock(mutex_);
-  write_error_ = error;
-  if (reading_room_ > 0)
-    stream_->cancel_read();  // it may have bytes already: on_readable goes on from there
-  else
-    read_last_words(lock);
-}
-
-void Connection::read_last_words(std::unique_lock<std::mutex>& lock) {
   try {
     error_code nothing_left;
     std::string failure;
@@ -295,7 +269,7 @@ void Connection::read_last_words(std::unique_lock<std::mutex>& lock) {
   } catch (const std::exception& problem) {
     trace::log("last words were not read: ", problem.what());
   }
-  stream_ended(lock, errc::connection_lost, "the connection was lost: " + write_error_.message());
+  stream_ended(lock, errc::connection_lost, "the connection was lost: " + error.message());
 }
 
 // A send was queued: out with it, or, in a flood, wait for more.

@@ -181,8 +181,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void on_status_reply(std::uint64_t number, std::span<const std::byte> pickle) override;
 
   void wait_readable();
-  void on_readable(boost::system::error_code error, std::optional<std::size_t> size);
-  [[nodiscard]] bool take_in(std::size_t size, std::size_t room, boost::system::error_code& error, std::string& failure);
+  void on_readable(boost::system::error_code error);
   [[nodiscard]] bool read_some(boost::system::error_code& error, std::string& failure);
   [[nodiscard]] std::size_t read_preamble(boost::system::error_code& error, std::string& failure);
   void stream_ended(std::unique_lock<std::mutex>& lock, boost::system::error_code code, std::string text);
@@ -194,7 +193,6 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void wait_writable();
 
   void on_write_failed(boost::system::error_code error);
-  void read_last_words(std::unique_lock<std::mutex>& lock);
   void finish_request(std::unordered_map<std::uint64_t, Request*>& waiting, std::uint64_t number, Bytes answer);
   [[nodiscard]] Bytes request(std::unordered_map<std::uint64_t, Request*>& waiting, Deadline deadline);
   [[nodiscard]] bool wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline);
@@ -221,13 +219,11 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   std::uint64_t peer_max_item_ = limits::item;
 
   bool reading_ = false;          // a wait for readability is out
-  std::size_t reading_room_ = 0;  // it is an async_read into so much room of the machine's; 0: it is not
   bool writing_ = false;          // a wait for writability is out
   bool flush_pending_ = false;    // the stand-by was asked to flush
   int direct_writes_;             // how many sends may still go out at once, one write each
   bool stream_over_ = false;
   bool write_failed_ = false;
-  boost::system::error_code write_error_;  // to be reported once the last words are read
   bool ready_ = false;
   bool finished_ = false;
   std::optional<ConnectionEnd> end_;

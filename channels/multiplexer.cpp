@@ -172,6 +172,8 @@ bool Multiplexer::begin_item(const FrameHeader& header, std::span<const std::byt
   channel.assembly = std::make_unique<ChannelState::Assembly>();
   channel.assembly->total = total;
   channel.assembly->kind = header.item_kind();
+  // What the controller announces may be believed: it could execute code here anyway.
+  if (settings_.side == Side::agent) channel.assembly->payload.reserve(static_cast<std::size_t>(total));
   return true;
 }
 
@@ -194,8 +196,9 @@ bool Multiplexer::end_of_item_frame() {
 
 bool Multiplexer::deliver(const ChannelPtr& channel, InItem item) {
   if (item.kind == ItemKind::exec) {
+    // Taken, as far as credit goes; granted with the items that follow, unless it is much.
     channel->to_grant += item.cost;
-    grant(*channel);
+    if (channel->to_grant >= settings_.window / 4) grant(*channel);
     channel->execs = true;
     events_.on_exec(channel, std::move(item.payload));
     return true;

@@ -68,7 +68,6 @@ class Multiplexer final : private FrameParser::Sink {
   // --- bytes
 
   [[nodiscard]] std::span<const iovec> prepare() { return parser_.prepare(); }
-  [[nodiscard]] bool prepared_stage() const noexcept { return parser_.prepared_stage(); }
   [[nodiscard]] bool received(std::size_t size);
   [[nodiscard]] bool feed(std::span<const std::byte> bytes);
   [[nodiscard]] const std::string& failure() const noexcept { return failure_; }

@@ -19,7 +19,6 @@ namespace gangway::detail {
 class ByteStream {
  public:
   using ReadyHandler = std::function<void(boost::system::error_code)>;
-  using ReadHandler = std::function<void(boost::system::error_code, std::size_t)>;
 
   ByteStream() = default;
   ByteStream(const ByteStream&) = delete;
@@ -36,14 +35,6 @@ class ByteStream {
   /// operation_aborted after close(). At most one of each kind at a time.
   virtual void wait_readable(ReadyHandler handler) = 0;
   virtual void wait_writable(ReadyHandler handler) = 0;
-
-  /// Instead of wait_readable and read, for one system call less per message: reads as soon
-  /// as there is something, on the leading thread and without any lock, and calls the handler
-  /// with the bytes read (0: the end). The buffer must stay where it is until then. False when
-  /// the stream cannot do it.
-  [[nodiscard]] virtual bool async_read(iovec, ReadHandler) { return false; }
-  /// The handler of async_read is called soon: with operation_aborted, or what it has read.
-  virtual void cancel_read() noexcept {}
 
   /// Ends both directions. Idempotent.
   virtual void close() noexcept = 0;

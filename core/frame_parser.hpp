@@ -41,8 +41,6 @@ class FrameParser {
 
   /// Buffers for the next read, in order.
   [[nodiscard]] std::span<const iovec> prepare();
-  /// What prepare() gave is one buffer that stays where it is until the next call.
-  [[nodiscard]] bool prepared_stage() const noexcept { return direct_.empty(); }
   /// `size` bytes were read into what prepare() gave. False when the stream is broken:
   /// failure() says how, unless the sink stopped it.
   [[nodiscard]] bool commit(std::size_t size);

@@ -55,8 +55,9 @@ Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
   argv_.emplace_back("-u");
   if (spec.dont_write_bytecode()) argv_.emplace_back("-B");
   argv_.emplace_back("-c");
-  argv_.emplace_back(portable_stage0);
-  first_bytes_ = portable_bundle;
+  // On this machine: not deflated, and compiled already for the likeliest interpreter.
+  argv_.emplace_back(portable_local_stage0);
+  first_bytes_ = portable_local_bundle;
 }
 
 Value Bootstrap::hello() const {
@@ -120,6 +121,7 @@ ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) cons
     end.code = failure_;
     if (end.text.starts_with(prefix)) end.text.erase(0, prefix.size());
   }
+  if (end.code == errc::protocol_error) end.code = errc::bootstrap_failed;  // what was started is no agent
   if (end.code == errc::connection_lost) {
     end.code = errc::bootstrap_failed;
     if (end.death.exit_status == exit_not_found)

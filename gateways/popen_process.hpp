@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "core/fd_stream.hpp"
+#include "gateways/fd_stream.hpp"
 #include "core/process.hpp"
 #include "core/runtime.hpp"
 #include "gateways/stderr_pump.hpp"

@@ -27,13 +27,14 @@ LATER = {
 
 def main(names):
     begin = time.monotonic()
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"others are busy here (load {load:.1f}): read the ratios with care", file=sys.stderr)
     rows = []
     for name in names or ORDER:
         if not (harness.BENCH / (name + ".py")).exists():
             subprocess.run([str(harness.BIN / ("bench_" + name))], check=True)
             continue
-        if os.getloadavg()[0] > 1:
-            print(f"{name}: others are busy here (load {os.getloadavg()[0]:.1f}): read the ratios with care", file=sys.stderr)
         rows += harness.run(importlib.import_module(name).QUESTION)
     if not rows:
         return

@@ -1591,13 +1591,15 @@ def settle(config):
     if config["execmodel"] not in ("thread", "main_thread_only"):
         return "execmodel %r is not known here" % config["execmodel"]
     try:
-        os.environ.update(config.get("env") or {})
+        for name, value in (config.get("env") or {}).items():
+            os.environ[os.fsdecode(name.encode())] = os.fsdecode(value.encode())  # UTF-8 whatever the locale says
         if config.get("nice"):
             os.nice(int(config["nice"]))
         if config.get("chdir"):
-            if not os.path.isdir(config["chdir"]):
-                os.mkdir(config["chdir"])
-            os.chdir(config["chdir"])
+            path = os.fsdecode(config["chdir"].encode())
+            if not os.path.isdir(path):
+                os.mkdir(path)
+            os.chdir(path)
     except (OSError, ValueError, TypeError) as error:
         return "%s: %s" % (type(error).__name__, error)
 

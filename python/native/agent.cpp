@@ -10,9 +10,9 @@
 
 #include <unistd.h>
 
-#include "core/fd_stream.hpp"
+#include "gateways/fd_stream.hpp"
 #include "core/trace.hpp"
-#include "python/native/py_ref.hpp"
+#include "python/native/wakeup_fd.hpp"
 
 namespace gangway::python {
 
@@ -32,6 +32,7 @@ int wakeup_fd = -1;
 // Async-signal-safe.
 void after_fork_in_child() {
   for (const int fd : wire) ::close(fd);
+  if (PySignal_SetWakeupFd == nullptr) return;
   const int current = PySignal_SetWakeupFd(-1);
   if (current != wakeup_fd) PySignal_SetWakeupFd(current);
 }
@@ -40,8 +41,7 @@ void after_fork_in_child() {
 
 // --- waits
 
-Agent::Wait::Wait(Agent& agent)
-    : waiter(*agent.runtime_), agent_(agent), thread_(PyThread_get_thread_ident()) {
+Agent::Wait::Wait(Agent& agent) : waiter(*agent.runtime_), agent_(agent), thread_(PyThread_get_thread_ident()) {
   const std::lock_guard lock(agent_.mutex_);
   agent_.waits_.push_back(this);
 }
@@ -190,9 +190,8 @@ void Agent::on_interrupt(const ChannelPtr& channel) {
   const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& other) { return other.channel == channel; });
   if (job != jobs_.end()) {
     jobs_.erase(job);
-    boost::asio::post(runtime_->io(), [self = shared_from_this(), channel] {
-      self->connection_->close(channel, interrupt_text);
-    });
+    boost::asio::post(runtime_->io(),
+                      [self = shared_from_this(), channel] { self->connection_->close(channel, interrupt_text); });
     return;
   }
   const auto found = tasks_.find(channel->id);
@@ -213,9 +212,8 @@ void Agent::on_interrupt(const ChannelPtr& channel) {
 
 Value Agent::on_status(std::size_t live_channels) {
   const std::lock_guard lock(mutex_);
-  return Dict{{"numchannels", live_channels},
-              {"numexecuting", tasks_.size() + jobs_.size()},
-              {"execmodel", hello_.execmodel}};
+  return Dict{
+      {"numchannels", live_channels}, {"numexecuting", tasks_.size() + jobs_.size()}, {"execmodel", hello_.execmodel}};
 }
 
 // --- signals

@@ -2,15 +2,17 @@
 
 #include <unistd.h>
 
+#include "python/native/wakeup_fd.hpp"
+
 namespace gangway::python {
 
 Blocking::Blocking(Agent& agent) : agent_(agent), main_(agent.is_main_thread()), wait_(agent) {
-  if (main_) user_fd_ = PySignal_SetWakeupFd(agent_.signal_fd());
+  if (main_) user_fd_ = set_wakeup_fd(agent_.signal_fd());
 }
 
 Blocking::~Blocking() {
   if (!main_) return;
-  PySignal_SetWakeupFd(user_fd_);
+  set_wakeup_fd(user_fd_);
   if (user_fd_ < 0 || user_fd_ == agent_.signal_fd()) return;
   const std::string signals = agent_.take_signals();
   if (!signals.empty()) (void)!::write(user_fd_, signals.data(), signals.size());

@@ -18,8 +18,7 @@ namespace {
 using detail::ChannelHandle;
 
 struct ChannelObject {
-  PyObject_HEAD
-  PyObject* dict;
+  PyObject_HEAD PyObject* dict;
   PyObject* weak_references;
   unsigned int id;
   std::shared_ptr<ChannelHandle> handle;
@@ -184,7 +183,8 @@ PyRef receive_one(PyObject* object, PyObject* timeout) {
 PyObject* timeout_of(const char* function, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
   if (count + named == 0) return Py_None;
-  if (count + named == 1 && (named == 0 || PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") == 0))
+  if (count + named == 1 &&
+      (named == 0 || PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") == 0))
     return args[0];
   PyErr_Format(PyExc_TypeError, "%s() takes one argument, timeout", function);
   throw PythonError();
@@ -365,7 +365,8 @@ PyCFunction fast(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, 
 
 PyMethodDef methods[] = {
     {"send", send, METH_O, "Sends one item. Waits for credit and transport, not for the peer's code."},
-    {"receive", fast(receive), METH_FASTCALL | METH_KEYWORDS, "The next item. RemoteError once, then EOFError, at the end."},
+    {"receive", fast(receive), METH_FASTCALL | METH_KEYWORDS,
+     "The next item. RemoteError once, then EOFError, at the end."},
     {"waitclose", fast(waitclose), METH_FASTCALL | METH_KEYWORDS,
      "Returns when nothing more can arrive; raises the pending error."},
     {"close", fast(close), METH_FASTCALL | METH_KEYWORDS,

@@ -50,7 +50,7 @@ std::string start_interpreter(const InterpreterOptions& options) {
   if (PyStatus_Exception(status) == 0) status = Py_InitializeFromConfig(config.get());
   if (PyStatus_Exception(status) != 0) return reason_of(status);
 
-  // `python -c` looks for modules in the working directory first.
+    // `python -c` looks for modules in the working directory first.
 #if PY_VERSION_HEX >= 0x030b0000
   const bool safe_path = config->safe_path != 0 || options.isolated;
 #else

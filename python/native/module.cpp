@@ -165,7 +165,8 @@ PyRef text(const std::string& from) {
 }
 
 void execute(std::string_view marshalled) {
-  const PyRef code = PyRef::check(PyMarshal_ReadObjectFromString(marshalled.data(), static_cast<Py_ssize_t>(marshalled.size())));
+  const PyRef code =
+      PyRef::check(PyMarshal_ReadObjectFromString(marshalled.data(), static_cast<Py_ssize_t>(marshalled.size())));
   PyRef::check(PyEval_EvalCode(code.get(), module().dict, module().dict));
 }
 

@@ -62,7 +62,7 @@ gateway = Gateway(gateway_id, execmodel)
 
 def main():
     reopen_stdio()
-    if environment:
-        os.environ.update(environment)
+    for name, value in (environment or {}).items():
+        os.environ[os.fsdecode(name.encode())] = os.fsdecode(value.encode())  # UTF-8 whatever the locale says
     Tasks(sys.modules["_gangway"]).serve()
     leave()

@@ -11,8 +11,7 @@ PyRef text_of(std::string_view text) {
 }  // namespace
 
 PyRef ObjectBuilder::make_big_integer(std::span<const std::byte> bytes) const {
-  return PyRef::check(
-      _PyLong_FromByteArray(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), 1, 1));
+  return PyRef::check(_PyLong_FromByteArray(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), 1, 1));
 }
 
 PyRef ObjectBuilder::make_str(std::string_view text) const { return text_of(text); }
@@ -31,7 +30,7 @@ PyRef ObjectBuilder::make_tuple(std::span<PyRef> items) const {
 
 PyRef ObjectBuilder::make_frozenset(std::span<PyRef> members) const {
   PyRef set = PyRef::check(PyFrozenSet_New(nullptr));
-  // Allowed as long as nobody else has seen it. The empty one is shared: not touched then.
+  // Allowed as long as nobody else has seen it.
   for (const PyRef& member : members) check_status(PySet_Add(set.get(), member.get()));
   return set;
 }

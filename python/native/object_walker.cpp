@@ -43,7 +43,8 @@ std::string_view utf8_of(PyObject* text, PyRef& owner) {
 }
 
 std::span<const std::byte> bytes_of(PyObject* bytes) {
-  return {reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(bytes)), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))};
+  return {reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(bytes)),
+          static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))};
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ class ObjectWalker {
  private:
   const ObjectChannels& channels_;
   std::int64_t integer_ = 0;
-  PyRef text_;     // the UTF-8 form of a text that is not ASCII
+  PyRef text_;  // the UTF-8 form of a text that is not ASCII
   Bytes big_;
 };
 static_assert(detail::ItemWalker<ObjectWalker>);

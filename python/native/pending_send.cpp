@@ -23,13 +23,14 @@ bool PendingSend::wait() {
   Connection::PendingSend send;
   {
     const WithoutGil released;
-    send = agent_.connection().send_later(
-        channel_, item_, [shared = shared_, agent = &agent_](boost::system::error_code error) {
-          const std::lock_guard lock(shared->mutex);
-          shared->result = error;
-          if (shared->waiter != nullptr) shared->waiter->notify();
-          if (shared->abandoned && shared->owner != nullptr) agent->release_later(shared->owner);
-        });
+    send = agent_.connection().send_later(channel_, item_,
+                                          [shared = shared_, agent = &agent_](boost::system::error_code error) {
+                                            const std::lock_guard lock(shared->mutex);
+                                            shared->result = error;
+                                            if (shared->waiter != nullptr) shared->waiter->notify();
+                                            if (shared->abandoned && shared->owner != nullptr)
+                                              agent->release_later(shared->owner);
+                                          });
   }
   const auto result = [&] {
     const std::lock_guard lock(shared_->mutex);

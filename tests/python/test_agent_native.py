@@ -13,7 +13,7 @@ import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from agent_controller import CLOSE_ERROR, INTERRUPT, PONG, Agent, Ended, RemoteError, frame  # noqa: E402
+from agent_controller import CLOSE_ERROR, INTERRUPT, PONG, Agent, RemoteError, frame  # noqa: E402
 
 AGENT = os.environ.get("GANGWAY_AGENT") or os.path.join(HERE, "..", "..", "build", "dev", "bin", "gangway-agent")
 PYTHON = "/usr/bin/python3"  # the one that is embedded

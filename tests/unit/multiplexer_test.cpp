@@ -298,7 +298,9 @@ TEST(Multiplexer, exec_frames) {
   prepare(agent, ids_of(Side::agent));
   ASSERT_TRUE(agent.feed(item(ItemKind::exec, 3, request)));
   EXPECT_TRUE(agent.machine.find(3)->execs);
-  EXPECT_THAT(agent.frames(), ElementsAre("CREDIT 3 = 39"));  // nobody else takes it
+  EXPECT_TRUE(agent.output().empty());  // its credit goes back with what follows
+  ASSERT_TRUE(agent.feed(frame(ControlKind::open, 5) + item(ItemKind::exec, 5, pattern(1000))));
+  EXPECT_THAT(agent.frames(), ElementsAre("CREDIT 5 = 1032"));  // nobody else takes it
 }
 
 TEST(Multiplexer, credit_frames) {

@@ -1,6 +1,5 @@
-#include "core/fd_stream.hpp"
+#include "gateways/fd_stream.hpp"
 
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 
 #include <algorithm>
@@ -36,14 +35,11 @@ class BlockedSigPipe {
     ::sigemptyset(&set_);
     ::sigaddset(&set_, SIGPIPE);
     ::pthread_sigmask(SIG_BLOCK, &set_, &before_);
-    // Only where the program blocks it itself can one have been pending before.
-    sigset_t pending;
-    was_pending_ = ::sigismember(&before_, SIGPIPE) == 1 && ::sigpending(&pending) == 0 &&
-                   ::sigismember(&pending, SIGPIPE) == 1;
   }
   ~BlockedSigPipe() {
     const int saved = errno;
-    if (saved == EPIPE && !was_pending_) {
+    // Where the program blocks it itself, one may have been pending before: it keeps both.
+    if (saved == EPIPE && ::sigismember(&before_, SIGPIPE) == 0) {
       const timespec now{};
       while (::sigtimedwait(&set_, nullptr, &now) < 0 && errno == EINTR) {
       }
@@ -57,7 +53,6 @@ class BlockedSigPipe {
  private:
   sigset_t set_;
   sigset_t before_;
-  bool was_pending_ = false;
 };
 
 void assign(stream_descriptor& descriptor, FileDescriptor fd) {
@@ -68,7 +63,9 @@ void assign(stream_descriptor& descriptor, FileDescriptor fd) {
   descriptor.non_blocking(true, error);  // so that Asio does not ask the system again
 }
 
-int count_of(std::span<const iovec> buffers) { return static_cast<int>(std::min<std::size_t>(buffers.size(), IOV_MAX)); }
+int count_of(std::span<const iovec> buffers) {
+  return static_cast<int>(std::min<std::size_t>(buffers.size(), IOV_MAX));
+}
 
 // The result of a system call that was repeated while it said EINTR.
 template <class Call>
@@ -94,7 +91,7 @@ FdStream::FdStream(boost::asio::io_context& io, FileDescriptor read_end, FileDes
     : read_end_(io),
       write_end_(io),
       held_(std::move(held)),
-      broken_pipe_(is_socket(write_end.get())       ? BrokenPipe::no_signal_flag
+      broken_pipe_(is_socket(write_end.get())        ? BrokenPipe::no_signal_flag
                    : held_ || ignores_broken_pipes() ? BrokenPipe::no_signal
                                                      : BrokenPipe::block_signal) {
   assign(read_end_, std::move(read_end));
@@ -105,8 +102,7 @@ FdStream::~FdStream() { close(); }
 
 std::size_t FdStream::read(std::span<const iovec> buffers, error_code& error) {
   const int fd = read_end_.native_handle();
-  if (buffers.size() == 1)
-    return repeated(error, [&] { return ::read(fd, buffers[0].iov_base, buffers[0].iov_len); });
+  if (buffers.size() == 1) return repeated(error, [&] { return ::read(fd, buffers[0].iov_base, buffers[0].iov_len); });
   return repeated(error, [&] { return ::readv(fd, buffers.data(), count_of(buffers)); });
 }
 
@@ -140,22 +136,6 @@ void FdStream::wait_readable(ReadyHandler handler) {
 
 void FdStream::wait_writable(ReadyHandler handler) {
   write_end_.async_wait(stream_descriptor::wait_write, std::move(handler));
-}
-
-// Asio arms the descriptor anew for each async_wait, but not for a read that follows one
-// that got less than it asked for.
-bool FdStream::async_read(iovec buffer, ReadHandler handler) {
-  read_end_.async_read_some(boost::asio::buffer(buffer.iov_base, buffer.iov_len),
-                            [handler = std::move(handler)](error_code error, std::size_t size) {
-                              if (error == boost::asio::error::eof) error = {};
-                              handler(error, size);
-                            });
-  return true;
-}
-
-void FdStream::cancel_read() noexcept {
-  error_code ignored;
-  read_end_.cancel(ignored);
 }
 
 void FdStream::close() noexcept {

@@ -27,8 +27,6 @@ class FdStream final : public ByteStream {
   [[nodiscard]] std::size_t write(std::span<const iovec> buffers, boost::system::error_code& error) override;
   void wait_readable(ReadyHandler handler) override;
   void wait_writable(ReadyHandler handler) override;
-  [[nodiscard]] bool async_read(iovec buffer, ReadHandler handler) override;
-  void cancel_read() noexcept override;
   void close() noexcept override;
 
  private:

@@ -1,0 +1,717 @@
+// Connections: what blocks, what ends, and what everybody who waits is told. Over scripted
+// streams, and over pipes and sockets between two connections of this process. Rows C9,
+// C12, E1, E5, F11, I1, I4 and I5.
+#include "channels/connection.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/post.hpp>
+
+#include <fstream>
+#include <future>
+#include <set>
+
+#include "tests/support/connected.hpp"
+
+namespace gangway::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr auto patience = 20s;
+
+/// Runs on a thread of its own; an exception ends the test.
+template <class Action>
+[[nodiscard]] auto later(Action action) {
+  return std::async(std::launch::async, std::move(action));
+}
+
+template <class Future>
+[[nodiscard]] bool is_ready(Future& future, std::chrono::milliseconds time = 0ms) {
+  return future.wait_for(time) == std::future_status::ready;
+}
+
+// --- scripted streams
+
+class ScriptedTest : public test::LeakCheckedTest {
+ protected:
+  void start(std::optional<detail::Nonce> nonce = {}) {
+    Multiplexer::Settings settings;
+    settings.window = 64 * 1024;
+    end = End(runtime, std::make_unique<ScriptStream>(script), settings);
+    end.start(nonce);
+  }
+  void TearDown() override {
+    if (end.connection) end->finish({errc::terminated, "the test is over", {}});
+    end = {};
+    script.reset();
+    runtime.reset();
+    LeakCheckedTest::TearDown();
+  }
+  std::shared_ptr<Runtime> runtime = Runtime::create();
+  std::shared_ptr<Script> script = std::make_shared<Script>(runtime->io());
+  End end;
+};
+
+const Bytes hello = frame(ControlKind::hello, 0, detail::encode_pickle(Dict{}));
+
+TEST_F(ScriptedTest, everything_arrives_byte_by_byte_with_EAGAIN_between) {
+  start();
+  Channel channel = open(end);
+  const Bytes stream = hello + item(ItemKind::integer, 1, number(1)) + item(ItemKind::str, 1, bytes_of("two")) +
+                       begin(ItemKind::bytes, 1, 300, pattern(100)) +
+                       item(ItemKind::bytes, 1, Bytes(pattern(300).span().subspan(100)), Part::end);
+  for (const std::byte byte : stream) {
+    script->gives_nothing_now();
+    script->gives(Bytes(std::span(&byte, 1)));
+  }
+  EXPECT_EQ(channel.receive<int>(patience), 1);
+  EXPECT_EQ(channel.receive<std::string>(patience), "two");
+  EXPECT_EQ(channel.receive<Bytes>(patience), pattern(300));
+}
+
+TEST_F(ScriptedTest, everything_is_written_byte_by_byte_with_EAGAIN_between) {
+  for (int i = 0; i < 3000; ++i) {
+    script->takes_nothing_now();
+    script->takes(1);
+  }
+  start();
+  script->gives(hello);
+  Channel channel = open(end);
+  channel.send("text");
+  channel.send_bytes(pattern(6000).span(), patience);
+  Bytes expected = frame(ControlKind::open, 1) + item(ItemKind::str, 1, bytes_of("text")) + item(ItemKind::bytes, 1, pattern(6000));
+  EXPECT_TRUE(test::eventually([&] { return script->written() == hello + expected; }, patience));
+}
+
+TEST_F(ScriptedTest, what_arrived_before_the_end_is_delivered_before_the_end) {
+  for (const auto& how : {std::string("end"), std::string("reset"), std::string("cut off")}) {
+    start();
+    Channel channel = open(end);
+    Bytes stream = hello;
+    for (std::uint64_t i = 0; i < 20; ++i) stream = stream + item(ItemKind::integer, 1, number(i));
+    if (how == "cut off") stream = stream + Bytes(item(ItemKind::integer, 1, number(1)).span().first(11));
+    script->gives_one_by_one(stream, 7);
+    if (how == "reset")
+      script->gives_error(boost::asio::error::connection_reset);
+    else
+      script->gives_end();
+    for (int i = 0; i < 20; ++i) ASSERT_EQ(channel.receive<int>(patience), i);
+    const Failure failure = failure_of([&] { (void)channel.receive(patience); });
+    EXPECT_EQ(failure.code, errc::connection_lost);
+    EXPECT_TRUE(failure.is_connection_lost);
+    EXPECT_EQ(failure.exit_status, 3);
+    EXPECT_THAT(failure.text, HasSubstr(how == "reset" ? "reset" : "lost"));
+    EXPECT_EQ(end.owner->stream_ends, 1);
+    EXPECT_EQ(end.owner->finishes, 1);
+    EXPECT_TRUE(script->closed());
+    EXPECT_FALSE(channel.isclosed());  // lost, not closed
+    channel = {};
+    end = {};
+    script = std::make_shared<Script>(runtime->io());
+  }
+}
+
+TEST_F(ScriptedTest, what_the_peer_wrote_before_it_stopped_reading_is_delivered) {
+  script->takes(10'000);
+  start();
+  Channel channel = open(end);
+  Bytes stream = hello;
+  for (std::uint64_t i = 0; i < 20; ++i) stream = stream + item(ItemKind::integer, 1, number(i));
+  script->takes_error(boost::asio::error::broken_pipe);
+  for (const std::byte byte : stream) script->gives(Bytes(std::span(&byte, 1)));
+  channel.send("into the void");
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(channel.receive<int>(patience), i);
+  const Failure failure = failure_of([&] { (void)channel.receive(patience); });
+  EXPECT_EQ(failure.code, errc::connection_lost);
+  EXPECT_THAT(failure.text, HasSubstr("Broken pipe"));
+}
+
+TEST_F(ScriptedTest, items_before_a_protocol_error_are_delivered_and_the_error_says_what_was_wrong) {
+  start();
+  Channel channel = open(end);
+  script->gives(hello + item(ItemKind::integer, 1, number(4)) + frame(ControlKind::terminate) + item(ItemKind::integer, 1, number(5)));
+  EXPECT_EQ(channel.receive<int>(patience), 4);
+  const Failure failure = failure_of([&] { (void)channel.receive(patience); });
+  EXPECT_EQ(failure.code, errc::protocol_error);
+  EXPECT_THAT(failure.text, HasSubstr("TERMINATE from the agent"));
+  EXPECT_EQ(channel.error_text(), failure.text);
+}
+
+TEST_F(ScriptedTest, a_HELLO_that_is_no_item_is_refused) {
+  start();
+  script->gives(frame(ControlKind::hello, 0, bytes_of("cos\nsystem\n")));
+  EXPECT_EQ(failure_of([&] { (void)end->wait_ready(in(patience)); }).code, errc::protocol_error);
+}
+
+TEST_F(ScriptedTest, the_owner_refuses_a_HELLO_with_its_reason) {
+  start();
+  end.owner->refuse = "too old for us";
+  script->gives(hello);
+  EXPECT_THAT(failure_of([&] { (void)end->wait_ready(in(patience)); }).text, HasSubstr("too old for us"));
+}
+
+TEST_F(ScriptedTest, noise_before_the_marker_is_skipped_and_kept) {
+  detail::Nonce nonce{};
+  nonce[3] = std::byte{0x42};
+  start(nonce);
+  script->gives_one_by_one(bytes_of("Welcome!\r\n<GW1 fake>\n" + detail::marker_for(nonce)) + hello, 3);
+  EXPECT_TRUE(end->wait_ready(in(patience)));
+  EXPECT_EQ(end->noise(), "Welcome!\r\n<GW1 fake>\n");
+}
+
+TEST_F(ScriptedTest, too_much_noise_is_an_error_that_shows_its_beginning) {
+  start(detail::Nonce{});
+  script->gives(bytes_of("Are you human? [y/N] \x1b[2J" + std::string(100'000, '.')));
+  const Failure failure = failure_of([&] { (void)end->wait_ready(in(patience)); });
+  EXPECT_EQ(failure.code, errc::bootstrap_noise);
+  EXPECT_THAT(failure.text, HasSubstr("Are you human? [y/N] \\x1b[2J"));
+}
+
+TEST_F(ScriptedTest, wait_ready_is_patient_and_tells_of_the_end) {
+  start();
+  EXPECT_FALSE(end->wait_ready(in(0s)));
+  EXPECT_FALSE(end->wait_ready(in(5ms)));
+  script->gives_end();
+  EXPECT_EQ(failure_of([&] { (void)end->wait_ready(in(patience)); }).code, errc::connection_lost);
+}
+
+// --- the end reaches everybody
+
+TEST_F(ConnectedTest, everybody_who_waits_is_told_of_the_end_once) {
+  connect(1024);
+  auto [here, there] = channel();
+  auto [unread, unread_there] = channel();
+  const Bytes filling = pattern(992);
+  unread.send_bytes(filling.span());  // its window is full now
+
+  // Requests that no answer comes to: this agent is a script that says nothing.
+  auto silent_script = std::make_shared<Script>(runtime->io());
+  End silent(runtime, std::make_unique<ScriptStream>(silent_script), {});
+  silent.start();
+
+  std::vector<std::future<Failure>> waiting;
+  const auto wait = [&](std::function<void()> what) {
+    waiting.push_back(later([what = std::move(what)] { return failure_of(what); }));
+  };
+  for (int i = 0; i < 3; ++i) {
+    wait([channel = here]() mutable { (void)channel.receive(); });
+    wait([channel = here]() mutable { (void)channel.receive(1h); });
+    wait([channel = here]() mutable { channel.waitclose(); });
+    wait([channel = unread, &filling]() mutable { channel.send_bytes(filling.span()); });
+    wait([channel = unread, &filling]() mutable { channel.send_bytes(filling.span(), 1h); });
+    wait([&] { (void)silent->status({}); });
+    wait([&] { silent->ping({}); });
+    wait([&] { (void)silent->wait_ready({}); });
+  }
+  for (auto& each : waiting) EXPECT_FALSE(is_ready(each, 5ms));
+  const ConnectionEnd end{errc::connection_lost, "the cable was cut", {.exit_status = 7, .signal = {}, .stderr_tail = "last words"}};
+  controller->finish(end);
+  controller->finish({errc::terminated, "too late", {}});
+  silent->finish(end);
+  for (auto& each : waiting) {
+    ASSERT_TRUE(is_ready(each, patience));
+    const Failure failure = each.get();
+    EXPECT_EQ(failure.code, errc::connection_lost);
+    EXPECT_EQ(failure.text, "the cable was cut");
+    EXPECT_EQ(failure.exit_status, 7);
+  }
+  // And everybody who comes later.
+  for (const auto& what : std::vector<std::function<void()>>{
+           [channel = here]() mutable { (void)channel.receive(0s); }, [channel = here]() mutable { channel.waitclose(0s); },
+           [channel = here]() mutable { channel.send(1); }, [&] { (void)controller->status({}); },
+           [&] { controller->ping({}); }, [&] { (void)controller->open_channel(); }}) {
+    const Failure failure = failure_of(what);
+    EXPECT_EQ(failure.code, errc::connection_lost);
+    EXPECT_EQ(failure.text, "the cable was cut");
+    EXPECT_EQ(failure.exit_status, 7);
+  }
+  EXPECT_EQ(here.error_text(), "the cable was cut");
+  EXPECT_EQ(controller.owner->finishes, 1);
+}
+
+// Row B13, as far as it is the connection's.
+TEST_F(ConnectedTest, a_hundred_blocked_sends_end_with_the_connection_each_once) {
+  connect(1024);
+  std::vector<std::pair<Channel, Channel>> channels;
+  for (int i = 0; i < 10; ++i) channels.push_back(channel());
+  std::atomic<int> ended{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 100; ++i)
+    threads.emplace_back([&, i] {
+      Channel sending = channels[static_cast<std::size_t>(i) % 10].first;
+      const Failure failure = failure_of([&] {
+        for (;;) sending.send_bytes(pattern(500).span());
+      });
+      EXPECT_EQ(failure.code, errc::terminated);
+      ++ended;
+    });
+  ASSERT_TRUE(test::eventually([&] {
+    return std::all_of(channels.begin(), channels.end(), [&](auto& each) {
+      return !failure_of([&] { each.first.send_bytes(pattern(800).span(), 0ms); }).text.empty();
+    });
+  }));
+  EXPECT_EQ(ended, 0);
+  controller->finish({errc::terminated, "terminated", {}});
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(ended, 100);
+}
+
+TEST_F(ConnectedTest, the_end_of_the_stream_is_found_while_nobody_waits) {
+  connect();
+  agent->finish({errc::terminated, "", {}});
+  EXPECT_TRUE(test::eventually([&] { return controller->finished(); }, patience));
+  EXPECT_EQ(controller.owner->stream_ends, 1);
+}
+
+// --- timeouts
+
+TEST_F(ConnectedTest, a_timeout_leaves_the_channel_usable) {
+  connect();
+  auto [here, there] = channel();
+  for (const auto time : {std::chrono::nanoseconds(0), std::chrono::nanoseconds(3ms)}) {
+    EXPECT_THROW((void)here.receive(time), TimeoutError);
+    EXPECT_THROW(here.waitclose(time), TimeoutError);
+  }
+  there.send("here it is");
+  EXPECT_EQ(here.receive<std::string>(patience), "here it is");
+  EXPECT_FALSE(here.isclosed());
+}
+
+TEST_F(ConnectedTest, a_send_that_times_out_before_its_first_byte_was_not_sent) {
+  connect(1024);
+  auto [here, there] = channel();
+  here.send_bytes(pattern(992).span());
+  const Failure failure = failure_of([&, channel = here]() mutable { channel.send_bytes(pattern(500, 1).span(), 5ms); });
+  EXPECT_EQ(failure.code, errc::timed_out);
+  EXPECT_THAT(failure.text, HasSubstr("nothing was sent"));
+  EXPECT_EQ(there.receive<Bytes>(patience).size(), 992U);
+  here.send(3, patience);
+  EXPECT_EQ(there.receive<int>(patience), 3);
+}
+
+TEST_F(ConnectedTest, a_send_that_times_out_after_its_first_byte_is_still_on_its_way) {
+  connect(1024);
+  auto [here, there] = channel();
+  here.send("before");
+  const Failure failure = failure_of([&, channel = here]() mutable { channel.send_bytes(pattern(5000).span(), 5ms); });
+  EXPECT_EQ(failure.code, errc::timed_out);
+  EXPECT_THAT(failure.text, HasSubstr("still on its way"));
+  auto after = later([channel = here]() mutable { channel.send("after"); });
+  EXPECT_EQ(there.receive<std::string>(patience), "before");
+  EXPECT_EQ(there.receive<Bytes>(patience), pattern(5000));
+  EXPECT_EQ(there.receive<std::string>(patience), "after");
+  after.get();
+}
+
+TEST_F(ConnectedTest, ping_and_status_time_out_and_their_late_answers_do_no_harm) {
+  auto script = std::make_shared<Script>(runtime->io());
+  End end(runtime, std::make_unique<ScriptStream>(script), {});
+  end.start();
+  script->gives(hello);
+  EXPECT_THROW(end->ping(in(5ms)), TimeoutError);
+  EXPECT_THROW((void)end->status(in(5ms)), TimeoutError);
+  script->gives(frame(ControlKind::pong, 0, number(1)) + frame(ControlKind::status_reply, 0, number(2)) +
+                frame(ControlKind::pong, 0, number(99)) + frame(ControlKind::pong, 0, number(0)));
+  EXPECT_TRUE(test::eventually([&] { return end.owner->pongs == 1; }));
+  EXPECT_FALSE(end->finished());
+  end->finish({errc::terminated, "", {}});
+}
+
+TEST_F(ConnectedTest, ping_status_interrupt_and_terminate_reach_the_other_side) {
+  connect();
+  controller->ping(in(patience));
+  agent->ping(in(patience));
+  EXPECT_EQ(controller->status(in(patience)), Value(Dict{{"numchannels", 0}}));
+  auto [here, there] = channel();
+  controller->interrupt(state_of(here));
+  controller->send_ping();
+  controller->send_terminate();
+  EXPECT_TRUE(test::eventually([&] { return controller.owner->pongs == 1; }));
+  EXPECT_EQ(agent.owner->interrupts, 1);
+  EXPECT_TRUE(test::eventually([&] { return agent.owner->terminates == 1; }));
+}
+
+// --- receivers
+
+TEST_F(ConnectedTest, each_item_goes_to_exactly_one_of_several_receivers) {
+  connect(8192);
+  auto [here, there] = channel();
+  constexpr int count = 4000;
+  std::mutex mutex;
+  std::multiset<std::int64_t> received;
+  std::vector<std::future<Failure>> receivers;
+  for (int i = 0; i < 4; ++i)
+    receivers.push_back(later([&, channel = here, i]() mutable {
+      return failure_of([&] {
+        std::int64_t last = -1;
+        for (;;) {
+          const auto item = i % 2 == 0 ? channel.receive<std::int64_t>() : channel.receive<std::int64_t>(1h);
+          EXPECT_GT(item, last);  // in order, for each of them
+          last = item;
+          const std::lock_guard lock(mutex);
+          received.insert(item);
+        }
+      });
+    }));
+  for (int i = 0; i < count; ++i) there.send(i);
+  there.close();
+  for (auto& each : receivers) {
+    ASSERT_TRUE(is_ready(each, patience));
+    EXPECT_EQ(each.get().code, errc::end_of_channel);
+  }
+  EXPECT_EQ(received.size(), static_cast<std::size_t>(count));
+  EXPECT_EQ(std::set(received.begin(), received.end()).size(), static_cast<std::size_t>(count));
+}
+
+TEST_F(ConnectedTest, closing_a_channel_ends_its_receivers_and_senders) {
+  connect(1024);
+  for (const bool by_peer : {false, true}) {
+    auto [here, there] = channel();
+    here.send_bytes(pattern(992).span());
+    auto receiving = later([channel = here]() mutable { return failure_of([&] { (void)channel.receive(); }); });
+    auto sending = later([channel = here]() mutable { return failure_of([&] { channel.send_bytes(pattern(900).span()); }); });
+    auto waiting = later([channel = here]() mutable { return failure_of([&] { channel.waitclose(); }); });
+    EXPECT_FALSE(is_ready(receiving, 3ms) || is_ready(sending, 3ms) || is_ready(waiting, 3ms));
+    (by_peer ? there : here).close();
+    EXPECT_EQ(receiving.get().code, errc::end_of_channel);
+    EXPECT_EQ(sending.get().code, errc::channel_closed);
+    EXPECT_EQ(waiting.get().text, "");
+    EXPECT_TRUE(here.isclosed());
+    EXPECT_THROW(here.send(1), ChannelClosed);
+    EXPECT_THROW((void)here.receive(), EndOfChannel);
+    here.close();
+    here.close("again");
+  }
+}
+
+TEST_F(ConnectedTest, an_error_of_the_peer_is_raised_once_and_its_text_stays) {
+  connect();
+  auto [here, there] = channel();
+  there.send(1);
+  there.close("Traceback:\n  boom\x1b[0m");
+  EXPECT_EQ(here.receive<int>(patience), 1);
+  try {
+    (void)here.receive(patience);
+    FAIL();
+  } catch (const RemoteError& error) {
+    EXPECT_EQ(error.formatted(), "Traceback:\n  boom\x1b[0m");
+    EXPECT_STREQ(error.what(), "Traceback:\n  boom\\x1b[0m");
+  }
+  EXPECT_THROW((void)here.receive(), EndOfChannel);
+  EXPECT_NO_THROW(here.waitclose());
+  EXPECT_EQ(here.error_text(), "Traceback:\n  boom\x1b[0m");
+}
+
+TEST_F(ConnectedTest, an_error_text_that_is_not_UTF_8_does_not_end_the_connection) {
+  connect();
+  auto [here, there] = channel();
+  there.close("caf\xe9");
+  EXPECT_EQ(failure_of([&, channel = here]() mutable { channel.waitclose(patience); }).text, "caf?");
+  controller->ping(in(patience));
+}
+
+// --- handles
+
+TEST_F(ConnectedTest, dropping_the_last_handle_closes_the_channel) {
+  connect();
+  auto [here, there] = channel();
+  {
+    const Channel copy = here;
+    here = {};
+    EXPECT_FALSE(there.isclosed());
+  }
+  there.waitclose(patience);
+  EXPECT_TRUE(there.isclosed());
+  EXPECT_EQ(controller->live_channels(), 0U);
+}
+
+TEST_F(ConnectedTest, a_channel_travels_as_an_item_and_is_the_same_at_the_other_end) {
+  connect();
+  auto [here, there] = channel();
+  Channel other_there = open(agent);
+  there.send(List{1, value_from(other_there)});
+  const Value item = here.receive(patience);
+  Channel other_here = value_to<Channel>(item.as_list()[1]);
+  EXPECT_EQ(other_here.id(), other_there.id());
+  other_here.send("hello");
+  EXPECT_EQ(other_there.receive<std::string>(patience), "hello");
+  here.send(other_here);
+  EXPECT_EQ(there.receive<Channel>(patience), other_there);
+}
+
+TEST_F(ConnectedTest, a_channel_of_another_connection_is_no_item) {
+  connect();
+  auto [here, there] = channel();
+  EXPECT_EQ(failure_of([&, channel = here, other = there]() mutable { channel.send(other); }).code, errc::bad_channel);
+  EXPECT_FALSE(here.isclosed());
+  // Nor is one that never was.
+  there.send_bytes({});
+  (void)here.receive(patience);
+  EXPECT_THROW((void)controller->channel(99), LoadError);
+  EXPECT_EQ(failure_of([&] { (void)controller->channel(99); }).code, errc::bad_channel);
+}
+
+// Row I1.
+TEST_F(ConnectedTest, handles_connections_and_runtime_go_in_any_order) {
+  for (int order = 0; order < 6; ++order) {
+    connect();
+    auto [here, there] = channel();
+    auto [other, other_there] = channel();
+    there.send(other_there);
+    const auto finish = [&] {
+      controller->finish({errc::terminated, "", {}});
+      agent->finish({errc::terminated, "", {}});
+    };
+    const auto drop_channels = [&] { here = there = other = other_there = {}; };
+    const auto drop_connections = [&] { controller = agent = {}; };
+    const auto drop_runtime = [&] { runtime.reset(); };
+    switch (order) {
+      case 0: drop_channels(), finish(), drop_connections(), drop_runtime(); break;
+      case 1: finish(), drop_channels(), drop_connections(), drop_runtime(); break;
+      case 2: finish(), drop_connections(), drop_channels(), drop_runtime(); break;
+      case 3: drop_runtime(), finish(), drop_connections(), drop_channels(); break;
+      case 4: finish(), drop_runtime(), drop_connections(), drop_channels(); break;
+      default: {
+        // On the thread that does the I/O.
+        std::promise<void> gone;
+        boost::asio::post(runtime->io(), [&, h = here, c = controller.connection]() mutable {
+          drop_channels();
+          finish();
+          controller = agent = {};
+          runtime.reset();
+          h = {};
+          c.reset();
+          gone.set_value();
+        });
+        runtime->keep_going();
+        gone.get_future().get();
+      }
+    }
+    drop_runtime();
+    runtime = Runtime::create();
+  }
+}
+
+// --- load
+
+std::size_t resident() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t total = 0, pages = 0;
+  file >> total >> pages;
+  return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// Row E1. The figures are printed, not asserted.
+TEST_F(ConnectedTest, ten_thousand_channels_live_at_once) {
+  connect();
+  const std::size_t before = resident();
+  std::vector<Channel> channels;
+  channels.reserve(10'000);
+  for (int i = 0; i < 10'000; ++i) channels.push_back(open(controller));
+  controller->ping(in(patience));
+  EXPECT_EQ(agent->live_channels(), 10'000U);
+  const std::size_t after = resident();
+  std::printf("10,000 channels, both ends: %.1f MB\n", static_cast<double>(after - before) / 1e6);
+  channel_of(agent, channels[9'999].id()).send(5);  // closes it again
+  EXPECT_EQ(channels[9'999].receive<int>(patience), 5);
+  const auto start = std::chrono::steady_clock::now();
+  channels.clear();
+  controller->ping(in(patience));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  std::printf("closed in %.3f s\n", took.count());
+  EXPECT_TRUE(test::eventually([&] { return agent->live_channels() == 0; }));
+  EXPECT_EQ(controller->live_channels(), 0U);
+}
+
+// Row E5, scaled: 64 MiB each way.
+TEST_F(ConnectedTest, both_sides_send_and_nobody_receives) {
+  for (const Carrier carrier : {Carrier::pipes, Carrier::socket}) {
+    connect(limits::window, carrier);
+    auto [here, there] = channel();
+    const Bytes megabyte = pattern(1 << 20);
+    std::atomic<int> sent{0};
+    const auto flood = [&](Channel channel) {
+      return later([&, channel]() mutable {
+        return failure_of([&] {
+          for (int i = 0; i < 64; ++i, ++sent) channel.send_bytes(megabyte.span());
+        });
+      });
+    };
+    auto from_here = flood(here), from_there = flood(there);
+    ASSERT_TRUE(test::eventually([&] { return sent == 30; }, patience));  // 15 each, and a header: the window is full
+    EXPECT_FALSE(is_ready(from_here, 20ms) || is_ready(from_there));
+    controller->ping(in(patience));
+    agent->ping(in(patience));
+    (void)controller->status(in(patience));
+    auto [second, second_there] = channel();
+    second.send("control and other channels flow");
+    EXPECT_EQ(second_there.receive<std::string>(patience), "control and other channels flow");
+    EXPECT_EQ(here.receive<Bytes>(patience), megabyte);
+    controller->send_terminate();
+    EXPECT_TRUE(test::eventually([&] { return agent.owner->terminates == 1; }));
+    controller->finish({errc::terminated, "enough", {}});
+    agent->finish({errc::terminated, "enough", {}});
+    EXPECT_EQ(from_here.get().text, "enough");
+    const auto there_ended = from_there.get().code;  // it may have seen the end of the stream first
+    EXPECT_TRUE(there_ended == errc::terminated || there_ended == errc::connection_lost) << there_ended.message();
+  }
+}
+
+// What a program has sent arrives while it does something else.
+TEST_F(ConnectedTest, a_flood_that_filled_the_stream_goes_out_while_nobody_waits) {
+  connect(0, Carrier::pipes);
+  auto [here, there] = channel();
+  // Until the pipe is full and a queue stands before it; then nobody calls anything.
+  const Bytes item = pattern(1000);
+  int sent = 0;
+  const auto state = state_of(here);
+  std::promise<void> blocked, go_on;
+  boost::asio::post(runtime->io(), [&] {  // the agent does not read meanwhile
+    blocked.set_value();
+    go_on.get_future().wait();
+  });
+  runtime->keep_going();
+  blocked.get_future().wait();
+  while (controller->try_send(state, {ItemKind::bytes, item.span()})) ++sent;
+  EXPECT_GT(sent, 100);
+  std::this_thread::sleep_for(10ms);  // so that the stand-by has looked, and found it full
+  go_on.set_value();
+  const auto there_state = state_of(there);
+  int received = 0;
+  EXPECT_TRUE(test::eventually([&] {
+    while (agent->try_receive(*there_state)) ++received;
+    return received == sent;
+  }, patience)) << received << " of " << sent;
+}
+
+// Row I4.
+TEST_F(ConnectedTest, eight_threads_use_one_channel) {
+  connect(16 * 1024);
+  auto [here, there] = channel();
+  constexpr int each = 500;
+  std::atomic<std::int64_t> sum{0};
+  std::vector<std::future<void>> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.push_back(later([&, channel = here, i]() mutable {
+      for (int n = 0; n < each; ++n) {
+        if (n % 50 == 0)
+          channel.send_bytes(pattern(20'000).span());
+        else if (i % 2 == 0)
+          channel.send(n);
+        else
+          channel.send(n, 1h);
+      }
+    }));
+    threads.push_back(later([&, channel = there]() mutable {
+      for (int n = 0; n < each; ++n) {
+        const Value item = channel.receive(1h);
+        sum += item.is_int() ? item.as_int() : -static_cast<std::int64_t>(item.as_bytes().size());
+        (void)channel.isclosed();
+      }
+    }));
+  }
+  for (auto& thread : threads) thread.get();
+  constexpr std::int64_t of_each = each * (each - 1) / 2 - 50 * (9 * 10 / 2) - 10 * 20'000;
+  EXPECT_EQ(sum, 4 * of_each);
+}
+
+TEST_F(ConnectedTest, opening_and_closing_from_many_threads) {
+  connect();
+  std::vector<std::future<void>> threads;
+  for (int i = 0; i < 8; ++i)
+    threads.push_back(later([&] {
+      for (int n = 0; n < 100; ++n) {
+        Channel here = open(controller);
+        controller->ping(in(patience));
+        Channel there = channel_of(agent, here.id());
+        here.send(n);
+        EXPECT_EQ(there.receive<int>(patience), n);
+        if (n % 3 == 0) there.close("done");
+        if (n % 3 == 1) here.close();
+      }
+    }));
+  for (auto& thread : threads) thread.get();
+  controller->ping(in(patience));
+  agent->ping(in(patience));
+  EXPECT_EQ(controller->live_channels(), 0U);
+  EXPECT_EQ(agent->live_channels(), 0U);
+}
+
+// --- bad streams, end to end. Row C9
+
+TEST_F(ConnectedTest, items_of_all_sizes_pass_through_streams_that_take_a_byte_at_a_time) {
+  for (const auto& habits : {ChoppyStream::Habits{1, 2}, ChoppyStream::Habits{3, 3}, ChoppyStream::Habits{1000, 2}}) {
+    for (const std::uint64_t window : {std::uint64_t{1024}, limits::window, std::uint64_t{0}}) {
+      connect(window, Carrier::pipes, habits);
+      auto [here, there] = channel();
+      auto echo = later([channel = there]() mutable {
+        for (int i = 0; i < 12; ++i) channel.send(channel.receive(patience), patience);
+      });
+      for (const std::size_t size : {0UL, 1UL, 8UL, 991UL, 992UL, 993UL, 1024UL, 1025UL, 3000UL, 4096UL, 4097UL, 9000UL}) {
+        here.send(pattern(size), patience);
+        ASSERT_EQ(here.receive<Bytes>(patience), pattern(size)) << size;
+      }
+      echo.get();
+      controller->finish({errc::terminated, "", {}});
+      agent->finish({errc::terminated, "", {}});
+    }
+  }
+}
+
+// --- where blocking is a mistake. Row I5
+
+TEST_F(ConnectedTest, blocking_on_the_thread_that_does_the_IO_would_deadlock_and_leaves_nothing_behind) {
+  connect(1024);
+  auto [here, there] = channel();
+  here.send_bytes(pattern(992).span());
+  std::promise<std::vector<Failure>> tried;
+  boost::asio::post(runtime->io(), [&, channel = here]() mutable {
+    std::vector<Failure> failures;
+    const auto attempt = [&](auto what) { failures.push_back(failure_of(what)); };
+    attempt([&] { (void)channel.receive(); });
+    attempt([&] { (void)channel.receive(1h); });
+    attempt([&] { channel.waitclose(); });
+    attempt([&] { channel.send_bytes(pattern(900).span()); });
+    attempt([&] { channel.send_bytes(pattern(900).span(), 1h); });
+    attempt([&] { (void)controller->status({}); });
+    attempt([&] { controller->ping({}); });
+    attempt([&] { (void)controller->wait_finished({}); });
+    tried.set_value(std::move(failures));
+  });
+  runtime->keep_going();
+  for (const Failure& failure : tried.get_future().get()) EXPECT_EQ(failure.code, errc::would_deadlock);
+  // What needs no waiting is no mistake, and nothing of the attempts is left behind.
+  there.send(1);
+  EXPECT_EQ(there.receive<Bytes>(patience).size(), 992U);
+  EXPECT_THROW((void)there.receive(10ms), TimeoutError);
+  EXPECT_EQ(here.receive<int>(patience), 1);
+  here.close();
+  there.waitclose(patience);
+}
+
+TEST_F(ConnectedTest, an_item_over_the_peers_max_item_is_refused_here) {
+  connect();
+  auto [here, there] = channel();
+  controller->set_peer_max_item(1000);
+  EXPECT_NO_THROW(here.send_bytes(pattern(1000).span()));
+  const Failure failure = failure_of([&, channel = here]() mutable { channel.send_bytes(pattern(1001).span()); });
+  EXPECT_EQ(failure.code, errc::item_too_large);
+  EXPECT_FALSE(here.isclosed());
+}
+
+TEST_F(ConnectedTest, an_EXEC_reaches_the_owner) {
+  connect();
+  const auto channel = controller->open_channel();
+  controller->send(channel, {ItemKind::exec, bytes_of("request").span()});
+  controller->ping(in(patience));
+  const std::lock_guard lock(agent.owner->mutex);
+  ASSERT_EQ(agent.owner->execs.size(), 1U);
+  EXPECT_EQ(agent.owner->execs[0].second, bytes_of("request"));
+}
+
+}  // namespace
+}  // namespace gangway::testing
