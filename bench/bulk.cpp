@@ -17,8 +17,8 @@ double to_controller(gangway::Gateway& gateway, std::size_t size, int count) {
 }
 
 double to_agent(gangway::Gateway& gateway, std::size_t size, int count) {
-  gangway::Channel channel =
-      gateway.remote_exec("n = channel.receive()\nfor i in range(n): item = channel.receive()\nchannel.send(len(item))");
+  gangway::Channel channel = gateway.remote_exec(
+      "n = channel.receive()\nfor i in range(n): item = channel.receive()\nchannel.send(len(item))");
   channel.send(count);
   gangway::Bytes item;
   item.resize_uninitialized(size);
@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
     const double up = to_agent(gateway, mib, 512);
     const double large = to_controller(gateway, 64 * mib, 8);
     const double large_up = to_agent(gateway, 64 * mib, 8);
-    bench::report({{"1m_to_controller", down}, {"1m_to_agent", up}, {"64m_to_controller", large}, {"64m_to_agent", large_up}});
+    bench::report(
+        {{"1m_to_controller", down}, {"1m_to_agent", up}, {"64m_to_controller", large}, {"64m_to_agent", large_up}});
   });
 }

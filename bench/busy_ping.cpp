@@ -35,7 +35,8 @@ int main(int argc, char** argv) {
     std::vector<double> idle;
     for (int i = 0; i < 2'000; ++i) idle.push_back(ping(gateway));
 
-    gangway::Channel channel = gateway.remote_exec("channel.send(len(channel.receive()))\nchannel.send(bytes(channel.receive()))");
+    gangway::Channel channel =
+        gateway.remote_exec("channel.send(len(channel.receive()))\nchannel.send(bytes(channel.receive()))");
     gangway::Bytes item;
     item.resize_uninitialized(size);
     std::fill(item.begin(), item.end(), std::byte{'x'});
@@ -48,7 +49,9 @@ int main(int argc, char** argv) {
       (void)channel.receive();
     });
     bench::report({{"idle_us", bench::median(idle)},
-                   {"up_us", bench::median(up)}, {"up_max_ms", *std::max_element(up.begin(), up.end()) / 1e3},
-                   {"down_us", bench::median(down)}, {"down_max_ms", *std::max_element(down.begin(), down.end()) / 1e3}});
+                   {"up_us", bench::median(up)},
+                   {"up_max_ms", *std::max_element(up.begin(), up.end()) / 1e3},
+                   {"down_us", bench::median(down)},
+                   {"down_max_ms", *std::max_element(down.begin(), down.end()) / 1e3}});
   });
 }

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
     const bench::Stopwatch ending;
     (void)group.terminate(std::chrono::seconds(10));
     seconds += ending.seconds();
-    bench::report({{"s", seconds}, {"rss_mb", resident / count}, {"pss_mb", proportional / 1024 / count}, {"threads", threads}});
+    bench::report(
+        {{"s", seconds}, {"rss_mb", resident / count}, {"pss_mb", proportional / 1024 / count}, {"threads", threads}});
   });
 }

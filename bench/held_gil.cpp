@@ -13,8 +13,8 @@ int main(int argc, char** argv) {
       (void)gateway.remote_status();
       idle.push_back(watch.millis());
     }
-    gangway::Channel channel =
-        gateway.remote_exec("import ctypes\nsleep = ctypes.PyDLL(None).usleep\nchannel.send(0)\nsleep(2000000)\nchannel.send(0)");
+    gangway::Channel channel = gateway.remote_exec(
+        "import ctypes\nsleep = ctypes.PyDLL(None).usleep\nchannel.send(0)\nsleep(2000000)\nchannel.send(0)");
     (void)channel.receive<int>();
     const bench::Stopwatch held;
     std::this_thread::sleep_for(milliseconds(50));

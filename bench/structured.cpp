@@ -7,8 +7,11 @@ namespace {
 gangway::Value records(int count) {
   gangway::List list;
   for (int i = 0; i < count; ++i)
-    list.push_back(gangway::Dict{{"id", i}, {"name", "item " + std::to_string(i)}, {"score", i / 7.0},
-                                 {"tags", gangway::List{"a", "b"}}, {"ok", true}});
+    list.push_back(gangway::Dict{{"id", i},
+                                 {"name", "item " + std::to_string(i)},
+                                 {"score", i / 7.0},
+                                 {"tags", gangway::List{"a", "b"}},
+                                 {"ok", true}});
   return list;
 }
 
@@ -44,7 +47,9 @@ int main(int argc, char** argv) {
     const double small_up = to_agent(gateway, small, 2'000);
     const double large_down = to_controller(gateway, large, 20);
     const double large_up = to_agent(gateway, large, 20);
-    bench::report({{"10k_to_controller", small_down}, {"10k_to_agent", small_up},
-                   {"1m_to_controller", large_down}, {"1m_to_agent", large_up}});
+    bench::report({{"10k_to_controller", small_down},
+                   {"10k_to_agent", small_up},
+                   {"1m_to_controller", large_down},
+                   {"1m_to_agent", large_up}});
   });
 }

@@ -64,7 +64,9 @@ int main(int argc, char** argv) {
       grown[3] = after.agent - before.agent;
       (void)group.terminate(std::chrono::milliseconds(10));
     }
-    bench::report({{"down_controller_mb", grown[0]}, {"down_agent_mb", grown[1]},
-                   {"up_controller_mb", grown[2]}, {"up_agent_mb", grown[3]}});
+    bench::report({{"down_controller_mb", grown[0]},
+                   {"down_agent_mb", grown[1]},
+                   {"up_controller_mb", grown[2]},
+                   {"up_agent_mb", grown[3]}});
   });
 }

@@ -30,7 +30,7 @@ pid_t parent_of(pid_t pid) {
 
 PopenProcess::PopenProcess(Runtime& runtime, std::vector<std::string> argv,
                            std::vector<std::pair<std::string, std::string>> extra_env)
-    : runtime_(runtime), exited_(runtime.io()) {
+    : exited_(runtime.io()) {
   Pipe to_agent = make_pipe();
   Pipe from_agent = make_pipe();
   Pipe from_stderr = make_pipe();

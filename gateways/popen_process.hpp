@@ -48,7 +48,6 @@ class PopenProcess : public std::enable_shared_from_this<PopenProcess> {
  private:
   void wait_for_exit();
 
-  Runtime& runtime_;
   std::mutex mutex_;
   ChildProcess child_;
   pid_t pid_ = -1;  // the keeper's

@@ -417,13 +417,16 @@ def text_of(nodes):
     return squeeze(ast.unparse(ast.fix_missing_locations(ast.Module(nodes, []))))
 
 
-def parts_of(names, call):
-    """The texts of the parts that these files make."""
+def parts_of(names, call, constants):
+    """The texts of the parts that these files make; constants replaces values of theirs."""
     tree = ast.Module([], [])
     for name in names:
         source = Strip().visit(ast.parse(source_of(name)))
         check(source, name)
         tree.body += source.body
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in constants:
+            node.value = ast.parse(repr(constants[node.targets[0].id]), mode="eval").body
     splitter = Split()
     tree = splitter.visit(tree)
     rare = splitter.rare
@@ -438,9 +441,11 @@ def parts_of(names, call):
     return [text_of(core)] + [node.name + ":" + text_of([node]) for node in tree.body[len(core):]]
 
 
-def bundle():
-    """(the sources, the sources deflated, the sources and our code objects not deflated)"""
-    parts = parts_of(["keeper.py"], "fork_keeper()") + parts_of(["task.py", "portable.py"], "main()")
+def bundle(**constants):
+    """(the sources, the sources deflated, the sources and our code objects not deflated)
+
+    constants: for tests that do not want to wait for END_GRACE, for instance."""
+    parts = parts_of(["keeper.py"], "fork_keeper()", constants) + parts_of(["task.py", "portable.py"], "main()", constants)
     rare = {}
     for part in parts[2:]:
         name, _, source = part.partition(":")

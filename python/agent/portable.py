@@ -29,7 +29,7 @@ import time
 import _thread
 import select
 from _collections import deque  # without the rest of collections: 0.7 ms
-from itertools import count
+from itertools import chain, count
 from io import BytesIO
 from _struct import Struct, error as StructError
 from _weakref import ref
@@ -112,21 +112,38 @@ class ProtocolError(Exception):
 
 # --- what start-up needs of pickle ---------------------------------------------------
 
-def quick_value(value):
-    """What we say about ourselves, in the subset of items.md, without importing pickle."""
-    if isinstance(value, str):
-        value = value.encode("utf-8", "replace")
-        return b"X" + len(value).to_bytes(4, "little") + value
-    if isinstance(value, int):
-        size = value.bit_length() // 8 + 1
-        return b"\x8a" + bytes([size]) + value.to_bytes(size, "little", signed=True)
-    if isinstance(value, tuple):
-        return b"(" + b"".join(map(quick_value, value)) + b"t"
-    return b"}(" + b"".join(quick_value(key) + quick_value(value[key]) for key in value) + b"u" if value else b"]"
+def spell(item):
+    """An item in the subset of items.md, without pickle and without recursion: what we say
+    about ourselves, and what the C pickler is wrong about (dumps)."""
+    out = [b"\x80\4"]
+    stack = [(b".", iter([item]))]
+    while stack:
+        end, values = stack.pop()
+        for value in values:
+            kind = type(value)
+            if kind in SPELLING:
+                if len(stack) >= MAX_DEPTH:
+                    refuse(TOO_DEEP)
+                begin, last = SPELLING[kind]
+                out.append(begin)
+                stack += (end, values), (last, chain(*value.items()) if kind is dict else iter(value))
+                break
+            if kind is str:
+                value = value.encode("utf-8", "surrogatepass")  # dumps() will look at it
+                out += b"X", len(value).to_bytes(4, "little"), value
+            elif kind is int:
+                size = value.bit_length() // 8 + 1
+                out += b"\x8b", size.to_bytes(4, "little"), value.to_bytes(size, "little", signed=True)
+            else:
+                value = dumps(value)
+                out.append(value[11 if value[2] == 0x95 else 2:-1])  # without PROTO, FRAME, STOP
+        else:
+            out.append(end)
+    return b"".join(out)
 
 
-def quick_dumps(value):
-    return b"\x80\4" + quick_value(value) + b"."
+SPELLING = {list: (b"](", b"e"), tuple: (b"(", b"t"), dict: (b"}(", b"u"), set: (b"\x8f(", b"\x90"), frozenset: (b"(", b"\x91")}
+TOO_DEEP = "an item nested deeper than 1000"
 
 
 def quick_loads(data):
@@ -204,8 +221,8 @@ PLAIN = {type(None), bool, int, float, str, bytes, list, tuple, dict, set, froze
 
 
 @rare
-def refuse(item):
-    raise DumpError("can't serialize %r" % (bytearray if item is bytearray else type(item),))
+def refuse(what):
+    raise DumpError("can't serialize " + what) from None
 
 
 @rare
@@ -222,7 +239,7 @@ class Pickler(import_pickle().Pickler):
             return complex, (item.real, item.imag)
         if kind is Channel:
             if item._link is not link:
-                refuse(item)
+                refuse(repr(type(item)))
             self.allowed = channel
             return channel, (item.id,)
         if item is self.allowed:
@@ -230,7 +247,7 @@ class Pickler(import_pickle().Pickler):
             return NotImplemented
         if kind in PLAIN:  # PyPy's pickler asks about these, too
             return NotImplemented
-        refuse(item)
+        refuse(repr(bytearray if item is bytearray else type(item)))
 
 
 picklers = []  # ready for use: (chunks, pickler); making one costs 0.8 us
@@ -263,8 +280,8 @@ class OldReducers:
         if kind is complex:
             return lambda item: (complex, (item.real, item.imag))
         if kind is Channel:
-            return lambda item: (channel, (item.id,)) if item._link is link else refuse(item)
-        raise DumpError("can't serialize %r" % (kind,))
+            return lambda item: (channel, (item.id,)) if item._link is link else refuse(repr(type(item)))
+        refuse(repr(kind))
 
 
 @rare
@@ -278,11 +295,17 @@ def dumps(item):
         pickler.dump(item)
     except DumpError:
         raise
-    except Exception as error:  # too deep, cyclic, no memory; the pickler is not used again
-        raise DumpError("can't serialize %r: %s: %s" % (type(item), type(error).__name__, error))
-    data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    chunks.clear()
-    picklers.append(entry)
+    except (KeyError, ValueError, RecursionError):  # cyclic, deep, or many frozensets: each is a level for good
+        chunks = None
+    except Exception as error:  # no memory; the pickler is not used again
+        refuse("%r: %s: %s" % (type(item), type(error).__name__, error))
+    if chunks:
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        if b"\x91" not in data:  # FROZENSET
+            picklers.append(entry)
+    else:
+        data = spell(item)
     size = len(data)
     if (
         b"\xed" in data  # surrogates start with it, and some eastern scripts
@@ -309,21 +332,21 @@ def audit(item):
         depth += not kinds.isdisjoint((list, tuple, dict, set, frozenset))
         for kind in kinds:
             if kind not in PLAIN and kind is not complex and kind is not Channel:
-                raise DumpError("can't serialize %r" % (kind,))
+                refuse(repr(kind))
         for value in level:
             kind = type(value)
             if kind is str:
                 check_text(value)
             elif kind is int:
                 if value.bit_length() > 8 * MAX_INT - 1:
-                    raise DumpError("can't serialize an int of more than %d bytes" % MAX_INT)
+                    refuse("an int of more than %d bytes" % MAX_INT)
             elif kind is dict:
                 below.extend(value)
                 below.extend(value.values())
             elif kind in (list, tuple, set, frozenset):
                 below.extend(value)
         if depth > MAX_DEPTH:
-            raise DumpError("can't serialize an item nested deeper than %d" % MAX_DEPTH)
+            refuse(TOO_DEEP)
         level = below
 
 
@@ -332,7 +355,7 @@ def check_text(text):
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise DumpError("can't serialize <class 'str'>: %s" % error)
+        refuse("<class 'str'>: %s" % error)
 
 
 @rare
@@ -464,7 +487,7 @@ class Channel:
     def _send_large(self, tag, payload):
         link = self._link
         if len(payload) > link.peer_max_item:
-            raise DumpError("can't serialize an item of %d bytes: the peer accepts %d" % (len(payload), link.peer_max_item))
+            refuse("an item of %d bytes: the peer accepts %d" % (len(payload), link.peer_max_item))
         entry = Outgoing(tag, payload)
         with link.wire:
             self._check_sendable()
@@ -762,6 +785,7 @@ class Link:
     rest = None  # a batch that the transport took in part; the writer's
     # Waiting.
     leads = 0  # counts: the stand-by sees that others come and go
+    leader = led_for = None  # the thread that leads in wait(), and the bells it would listen to
     main_idle = False
     asleep = False  # the stand-by, deeply
     polling = False  # the stand-by leads, and is in poll
@@ -807,6 +831,8 @@ class Link:
         while not ready():
             if self.lead.acquire(False):
                 self.leads += 1
+                self.leader = get_ident()
+                self.led_for = bells
                 try:
                     while not ready():
                         if deadline is None:
@@ -850,6 +876,7 @@ class Link:
                 self.pass_lead()
 
     def pass_lead(self):
+        self.led_for = None
         self.lead.release()
         if self.followers:
             self.wake_one()
@@ -867,6 +894,8 @@ class Link:
         for bell in list(bells):
             if self.followers.pop(bell, None):
                 bell.release()
+        if self.led_for is bells and self.leader != get_ident():
+            self.push(PING, 0, bytes(8))  # it sits in read: the answer wakes it
 
     @rare
     def ring(self):
@@ -1009,7 +1038,7 @@ class Link:
             finally:
                 self.writing = None
                 self.writer.release()
-            if not (self.control or self.out or self.dropped):
+            if not (self.control or self.out or self.dropped or self.turns):
                 return
 
     def write_now(self, frame):
@@ -1450,7 +1479,7 @@ class Link:
         size = len(payload)
         # Needs a channel?, size of the payload or None for any
         channel, right_size = {
-            PING: (False, 8), STATUS: (False, 8), CREDIT: (True, 8), CLOSE: (True, 0), CLOSE_ERROR: (True, None),
+            PING: (False, 8), PONG: (False, 8), STATUS: (False, 8), CREDIT: (True, 8), CLOSE: (True, 0), CLOSE_ERROR: (True, None),
             LAST_MESSAGE: (True, 0), INTERRUPT: (True, 0)}.get(kind, (None, 0))
         if channel is not bool(number) or right_size not in (None, size) or size > CUT or not self.greeted:
             raise ProtocolError("kind %#x with %d bytes on channel %d" % (kind, size, number))
@@ -1459,11 +1488,11 @@ class Link:
         elif kind == PING:
             self.answer(PONG, payload)
         elif kind == STATUS:
-            self.answer(STATUS_REPLY, payload + quick_dumps({
+            self.answer(STATUS_REPLY, payload + spell({
                 "numchannels": len(self.channels), "numexecuting": self.executing, "execmodel": self.execmodel}))
         elif kind == INTERRUPT:
             self.check_known(number)
-        else:
+        elif kind != PONG:
             self.closed_by_peer(kind, number, payload)
 
     @rare
@@ -1564,7 +1593,8 @@ def greet(self, payload):
     reply = {
         "protocol": (1, 0), "version": VERSION, "max_frame": MAX_FRAME, "max_item": self.max_item,
         "capabilities": [], "agent": "portable", "python": "%d.%d.%d" % sys.version_info[:3],
-        "implementation": sys.implementation.name, "executable": sys.executable or "", "pid": self.pid,
+        "implementation": sys.implementation.name, "pid": self.pid,
+        "executable": (sys.executable or "").encode("utf-8", "replace").decode(),
     }
     error = None
     if (config["protocol"][0] != 1 or self.execmodel != "thread"
@@ -1576,7 +1606,7 @@ def greet(self, payload):
         trace("creating workergateway on %r" % self)
     nonce = "".join(map("{:02x}".format, config["nonce"]))
     marker = "<GW1 %s%s>\n" % (nonce[16:], nonce[:16])
-    hello = quick_dumps(reply)
+    hello = spell(reply)
     self.control.append(marker.encode() + pack_head(HELLO | len(hello) << 8, 0) + hello)
     self.flush()
     if error:

@@ -10,8 +10,8 @@
 
 #include <unistd.h>
 
-#include "gateways/fd_stream.hpp"
 #include "core/trace.hpp"
+#include "gateways/fd_stream.hpp"
 #include "python/native/wakeup_fd.hpp"
 
 namespace gangway::python {

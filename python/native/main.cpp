@@ -109,7 +109,6 @@ int main(int argc, char** argv) {
   const InterpreterOptions options = parse(argc, argv);
   if (const std::string reason = check_stdio(); !reason.empty()) fail(reason);
   fork_keeper();
-  std::signal(SIGPIPE, SIG_IGN);  // as Python does when it starts; the connection looks before that
   int status = 1;
   try {
     status = serve(options);

@@ -24,11 +24,12 @@ NONCE = bytes(range(16))
 MARKER = b"<GW1 08090a0b0c0d0e0f0001020304050607>\n"
 
 
-def portable_agent(local=False):
-    """(stage-0 text, deflated bundle), packed by Debian's interpreter as CMake does it."""
+def portable_agent(local=False, **constants):
+    """(stage-0 text, deflated bundle), packed by Debian's interpreter as CMake does it.
+    constants: values that replace those in the agent's sources, like END_GRACE=0.5."""
     code = "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, %r); import bundle; " \
-        "d = bundle.bundle()[%d]; s = bundle.stage0(len(d)).encode(); " \
-        "sys.stdout.buffer.write(s + bytes(1) + d)" % (os.path.join(ROOT, "python", "agent"), 1 + local)
+        "d = bundle.bundle(**%r)[%d]; s = bundle.stage0(len(d)).encode(); " \
+        "sys.stdout.buffer.write(s + bytes(1) + d)" % (os.path.join(ROOT, "python", "agent"), constants, 1 + local)
     data = subprocess.check_output(["/usr/bin/python3", "-c", code])
     stage0, _, packed = data.partition(b"\0")
     return stage0.decode(), packed

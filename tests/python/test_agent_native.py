@@ -41,13 +41,14 @@ def load_suite():
     suite = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(suite)
     suite.start = start
+    suite.END_GRACE, suite.TERM_AFTER, suite.KILL_AFTER = 5, 5, 3  # this one cannot be told to hurry
     violations = suite.test_violation_ends_the_connection.pytestmark[0].args[1]
     violations[:] = [data for data in violations if not data.endswith(NOT_A_VIOLATION[:2]) and
                      not any(part in data for part in NOT_A_VIOLATION[2:])]
     return suite
 
 
-def start(python=PYTHON, local=False, handshake=True, **options):
+def start(python=PYTHON, local=False, handshake=True, impatient=False, **options):
     agent = Agent([AGENT], **options)
     if handshake:
         agent.handshake()
@@ -56,7 +57,7 @@ def start(python=PYTHON, local=False, handshake=True, **options):
 
 suite = load_suite()
 for name, thing in list(vars(suite).items()):
-    if name.startswith(("test_", "Test")) and name not in NOT_HERE or name in ("python", "agent"):
+    if name.startswith(("test_", "Test")) and name not in NOT_HERE or name in ("python", "agent", "pytest_generate_tests"):
         globals()[name] = thing
 
 

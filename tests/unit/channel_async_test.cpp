@@ -15,7 +15,15 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_future.hpp>
-#ifdef BOOST_ASIO_HAS_CO_AWAIT
+// clang 14 cannot compile a coroutine under its undefined behaviour sanitizer.
+#if defined(BOOST_ASIO_HAS_CO_AWAIT) && defined(__clang__)
+#if !__has_feature(undefined_behavior_sanitizer)
+#define GANGWAY_TEST_COROUTINES
+#endif
+#elif defined(BOOST_ASIO_HAS_CO_AWAIT)
+#define GANGWAY_TEST_COROUTINES
+#endif
+#ifdef GANGWAY_TEST_COROUTINES
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -308,7 +316,8 @@ TEST_F(ChannelAsync, receive_cancelled_between_two_waits_is_cancelled) {
     {
       const Hold hold(controller);
       there.send("taken by a thread");
-      EXPECT_EQ(here.receive<std::string>(patience), "taken by a thread");
+      agent->ping(in(patience));  // it is here
+      EXPECT_EQ(here.receive<std::string>(0s), "taken by a thread");
       signal.emit(type);
     }
     ASSERT_TRUE(run_until([&] { return outcome.calls > 0; }));
@@ -487,7 +496,7 @@ TEST_F(ChannelAsync, three_threads_run_the_context_of_many_operations) {
 
 // --- coroutines
 
-#ifdef BOOST_ASIO_HAS_CO_AWAIT
+#ifdef GANGWAY_TEST_COROUTINES
 
 using namespace asio::experimental::awaitable_operators;
 
@@ -538,7 +547,7 @@ TEST_F(ChannelAsync, a_coroutine_gives_up_after_a_time) {
 
 #else
 
-TEST_F(ChannelAsync, coroutines) { GTEST_SKIP() << "this compiler has no coroutines that Asio knows (clang 14)"; }
+TEST_F(ChannelAsync, coroutines) { GTEST_SKIP() << "clang 14 cannot compile a coroutine under UBSan"; }
 
 #endif
 

@@ -459,8 +459,9 @@ TEST_F(ConnectedTest, a_channel_of_another_connection_is_no_item) {
 TEST_F(ConnectedTest, handles_connections_and_runtime_go_in_any_order) {
   for (int order = 0; order < 6; ++order) {
     connect();
-    auto [here, there] = channel();
-    auto [other, other_there] = channel();
+    Channel here, there, other, other_there;
+    std::tie(here, there) = channel();
+    std::tie(other, other_there) = channel();
     there.send(other_there);
     const auto finish = [&] {
       controller->finish({errc::terminated, "", {}});
