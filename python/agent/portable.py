@@ -785,7 +785,7 @@ class Link:
     rest = None  # a batch that the transport took in part; the writer's
     # Waiting.
     leads = 0  # counts: the stand-by sees that others come and go
-    leader = led_for = None  # the thread that leads in wait(), and the bells it would listen to
+    led_for = None  # the bells that `leader`, the last thread to lead in wait(), would listen to
     main_idle = False
     asleep = False  # the stand-by, deeply
     polling = False  # the stand-by leads, and is in poll
@@ -831,8 +831,8 @@ class Link:
         while not ready():
             if self.lead.acquire(False):
                 self.leads += 1
-                self.leader = get_ident()
                 self.led_for = bells
+                self.leader = get_ident()
                 try:
                     while not ready():
                         if deadline is None:
@@ -876,7 +876,6 @@ class Link:
                 self.pass_lead()
 
     def pass_lead(self):
-        self.led_for = None
         self.lead.release()
         if self.followers:
             self.wake_one()
@@ -1049,7 +1048,7 @@ class Link:
         finally:
             self.writing = None
             self.writer.release()
-        if self.control or self.out or self.dropped:
+        if self.control or self.out or self.dropped or self.turns:
             self.flush()
 
     @rare
@@ -1619,18 +1618,17 @@ def settle(config):
     if config["protocol"][0] != 1:
         return "protocol %r: this agent speaks 1.0" % (config["protocol"],)
     if config["execmodel"] not in ("thread", "main_thread_only"):
-        return "execmodel %r is not known here" % config["execmodel"]
+        return "execmodel %r" % config["execmodel"]
     try:
-        for name, value in (config.get("env") or {}).items():
-            os.environ[os.fsdecode(name.encode())] = os.fsdecode(value.encode())  # UTF-8 whatever the locale says
-        if config.get("nice"):
-            os.nice(int(config["nice"]))
+        for name, value in config.get("env", {}).items():  # UTF-8 whatever the locale says
+            os.environb[name.encode()] = value.encode()
+        os.nice(config.get("nice", 0))
         if config.get("chdir"):
-            path = os.fsdecode(config["chdir"].encode())
+            path = config["chdir"].encode()
             if not os.path.isdir(path):
                 os.mkdir(path)
             os.chdir(path)
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:
         return "%s: %s" % (type(error).__name__, error)
 
 

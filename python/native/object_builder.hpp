@@ -1,6 +1,8 @@
 // Makes Python objects for the decoders (core/item_walker.hpp). Thread rule: the GIL is held.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -28,7 +30,7 @@ class ObjectBuilder {
   [[nodiscard]] PyRef make_complex(double real, double imaginary) const {
     return PyRef::check(PyComplex_FromDoubles(real, imaginary));
   }
-  [[nodiscard]] PyRef make_str(std::string_view text) const;
+  [[nodiscard]] PyRef make_str(std::string_view text);
   [[nodiscard]] PyRef make_bytes(std::span<const std::byte> bytes) const;
   [[nodiscard]] PyRef make_tuple(std::span<PyRef> items) const;
   [[nodiscard]] PyRef make_frozenset(std::span<PyRef> members) const;
@@ -41,7 +43,12 @@ class ObjectBuilder {
   [[nodiscard]] PyRef make_channel(std::uint32_t id) const { return channels_.channel(id); }
 
  private:
+  // A stream has no memo: what repeats, as the keys in a list of dicts do, is found here
+  // again. ASCII texts only, whose characters are their bytes.
+  static constexpr std::size_t longest_recent = 32;  // bytes
+
   ObjectChannels& channels_;
+  std::array<PyRef, 64> recent_;
 };
 static_assert(detail::ItemBuilder<ObjectBuilder>);
 
