@@ -6,7 +6,7 @@ deflated, and a sequence of parts with a zero byte between them:
 
     0       a few lines that start the others (START below)
     1       keeper.py
-    2       task.py and portable.py in one namespace
+    2       task.py and the other MODULES in one namespace
     3...    "NAME:" and what is marked @rare, compiled at its first use
 
 Sources are stripped of docstrings, comments, annotations and long names. The result
@@ -20,16 +20,20 @@ ours, the one that is embedded, takes the sources.
 import argparse
 import ast
 import builtins
-import collections
 import importlib.util
-import io
-import keyword
 import marshal
 import os
-import re
+import symtable
 import sys
-import tokenize
 import zlib
+
+from shrink import Inline, Refer, Rename, Split, Strip, fold, gather_imports, squeeze, text_of
+
+# One program in this order. Each module can be read, and linted, alone: what it takes from
+# another one stands in a relative import, which check_names() holds true and Strip drops.
+MODULES = ["task.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py", "waiting.py",
+           "writer.py", "reader.py", "receiver.py", "control.py", "link.py", "boot.py"]
+STAGE0_NAMES = {"path"}  # in the namespace before the first part runs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 12288  # bytes deflated; start-up time is what it protects (DESIGN.md)
@@ -95,317 +99,6 @@ def source_of(name):
         return file.read()
 
 
-class Strip(ast.NodeTransformer):
-    """Docstrings and annotations out."""
-
-    def visit_body(self, node):
-        self.generic_visit(node)
-        first = node.body[0] if node.body else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            del node.body[0]
-        if not node.body and not isinstance(node, ast.Module):
-            node.body.append(ast.Pass())
-        return node
-
-    visit_Module = visit_ClassDef = visit_body
-
-    def visit_FunctionDef(self, node):
-        node.returns = None
-        for arg in node.args.args + node.args.kwonlyargs:
-            arg.annotation = None
-        return self.visit_body(node)
-
-    def visit_AnnAssign(self, node):
-        return ast.copy_location(ast.Assign([node.target], node.value), node)
-
-
-def is_rare(node):
-    return any(isinstance(mark, ast.Name) and mark.id == "rare" for mark in getattr(node, "decorator_list", ()))
-
-
-class Split(ast.NodeTransformer):
-    """Takes out what is marked @rare."""
-
-    def __init__(self):
-        self.rare = []
-        self.names = set()  # of module-level ones
-        self.methods = set()
-
-    def take(self, node):
-        node.decorator_list = []
-        assert node.name not in {other.name for other in self.rare}, node.name
-        self.rare.append(node)
-
-    def visit_Module(self, tree):
-        for node in list(tree.body):
-            if is_rare(node):
-                self.names.add(node.name)
-                self.take(node)
-                tree.body.remove(node)
-            elif getattr(node, "name", None) == "rare":
-                tree.body.remove(node)
-            elif isinstance(node, ast.ClassDef):
-                self.split_class(node)
-        return tree
-
-    def split_class(self, tree):
-        found = [node for node in tree.body if is_rare(node)]
-        for node in found:
-            self.methods.add(node.name)
-            self.take(node)
-            tree.body.remove(node)
-        if found:
-            assert not tree.bases
-            tree.bases = [ast.Name("Lazy", ast.Load())]
-
-
-class Refer(ast.NodeTransformer):
-    """Makes RARE.name out of the name of something that is compiled later."""
-
-    def __init__(self, names):
-        self.names = names
-
-    def visit_Name(self, node):
-        if node.id in self.names:
-            return ast.Attribute(ast.Name("RARE", ast.Load()), node.id, ast.Load())
-        return node
-
-
-class Inline(ast.NodeTransformer):
-    """Module constants (upper case, of numbers) by their values."""
-
-    def __init__(self, body):
-        self.values = {}
-        for node in body:
-            if isinstance(node, ast.Assign):
-                self.collect(node)
-
-    def collect(self, node):
-        targets, values = node.targets, [node.value]
-        if isinstance(targets[0], ast.Tuple):
-            targets, values = targets[0].elts, getattr(node.value, "elts", [])
-        for target, value in zip(targets, values):
-            if isinstance(target, ast.Name) and target.id.isupper() and not target.id.startswith("__"):
-                try:
-                    self.values[target.id] = eval(ast.unparse(value), {}, dict(self.values))
-                except Exception:
-                    continue
-                if type(self.values[target.id]) not in (int, float):
-                    del self.values[target.id]
-
-    def visit_Assign(self, node):
-        names = node.targets[0].elts if isinstance(node.targets[0], ast.Tuple) else node.targets
-        if all(isinstance(name, ast.Name) and name.id in self.values for name in names):
-            return None
-        return self.generic_visit(node)
-
-    def visit_Name(self, node):
-        if node.id in self.values:
-            return ast.copy_location(ast.Constant(self.values[node.id]), node)
-        return node
-
-
-# What users, the interpreter or a part look up by name: variables and parameters ...
-PUBLIC_NAMES = set("""
-    channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error
-    parts compiled bundle codes path Rare VERSION MAIN_THREAD_ONLY_DEADLOCK_TEXT INTERRUPT_TEXT
-""".split())
-# ... and attributes.
-PUBLIC_ATTRIBUTES = set("""
-    RemoteError TimeoutError Gateway ExecModel formatted warn send receive close isclosed waitclose next id gateway
-    newchannel join execmodel backend fast reducer_override dispatch_table write find_spec exec_module
-    _getremoteerror _executing _finish
-""".split())
-
-
-def foreign_attributes():
-    """Attributes of what the agent uses: an attribute of ours with such a name keeps it."""
-    import _pickle, _signal, _thread, importlib.machinery, linecache, pickle, select, struct, threading, time, traceback
-
-    things = [
-        os, sys, time, io, _thread, _signal, select, struct, threading, traceback, linecache, importlib,
-        bytes, bytearray, str, int, float, complex, list, tuple, dict, set, memoryview, collections.deque, io.BytesIO,
-        struct.Struct, select.poll(), _thread.RLock(), _thread.allocate_lock(), sys.stdout, sys.implementation,
-        pickle, pickle.Pickler, pickle._Pickler, _pickle, threading.Thread, traceback.TracebackException,
-        traceback.StackSummary, traceback.FrameSummary, importlib.machinery.ModuleSpec,
-        importlib.machinery.SourceFileLoader, OSError]
-    names = {"stack", "f_code", "co_filename", "exceptions", "cache", "_active", "_ident", "_main_thread",
-             "_tstate_lock", "filename", "loader"}
-    return names.union(*map(dir, things))
-
-
-class Names(ast.NodeVisitor):
-    """How often each name occurs, and which ones are ours: something binds them."""
-
-    def __init__(self, rare):
-        self.rare = rare  # functions and classes that are looked up as attributes
-        self.names = collections.Counter()
-        self.attributes = collections.Counter()
-        self.our_names = set()
-        self.our_attributes = set(rare)
-
-    def visit_Name(self, node):
-        self.names[node.id] += 1
-        if isinstance(node.ctx, ast.Store):
-            self.our_names.add(node.id)
-
-    def visit_Attribute(self, node):
-        self.attributes[node.attr] += 1
-        if isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name):
-            self.our_attributes.add(node.attr)
-        self.generic_visit(node)
-
-    def visit_arg(self, node):
-        self.names[node.arg] += 1
-        self.our_names.add(node.arg)
-
-    def visit_ExceptHandler(self, node):
-        if node.name:
-            self.our_names.add(node.name)
-        self.generic_visit(node)
-
-    def visit_FunctionDef(self, node):
-        if node.name not in self.rare:
-            self.names[node.name] += 1
-            self.our_names.add(node.name)
-        self.generic_visit(node)
-
-    def visit_ClassDef(self, node):
-        self.visit_FunctionDef(node)
-        for part in node.body:
-            # Bound in a class body: an attribute, whatever the loop above took it for.
-            targets = [part] if isinstance(part, ast.FunctionDef) else getattr(part, "targets", [])
-            for target in targets:
-                self.our_attributes.add(getattr(target, "name", getattr(target, "id", None)))
-
-
-class Rename(ast.NodeTransformer):
-    """Short names: one for each variable, whatever its scope, and one for each attribute.
-    Keywords in calls stay: the agent uses them only for functions that are not its own."""
-
-    def __init__(self, tree, rare, methods):
-        seen = Names(rare)
-        seen.visit(tree)
-        seen.our_attributes |= methods
-        self.in_class = 0
-        self.rare = rare
-        self.methods = methods
-        self.names = self.shorten(seen.names, seen.our_names, PUBLIC_NAMES | set(dir(builtins)), seen.names)
-        self.attributes = self.shorten(
-            seen.attributes, seen.our_attributes, PUBLIC_ATTRIBUTES | foreign_attributes(), seen.attributes)
-
-    @staticmethod
-    def shorten(count, ours, keep, seen):
-        ours = {name for name in ours - keep if not name.startswith("__")}
-        taken = keep | set(seen) | set(keyword.kwlist)
-        letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-        short = (a + b for a in [""] + list(letters) for b in letters)
-        return {name: next(s for s in short if s not in taken)
-                for name, _ in (count + collections.Counter(ours)).most_common() if name in ours}
-
-    def name(self, name):
-        return self.names.get(name, name)
-
-    def attribute(self, name):
-        return self.attributes.get(name, name)
-
-    def visit_Name(self, node):
-        node.id = self.attribute(node.id) if self.in_class else self.name(node.id)
-        return node
-
-    def visit_Attribute(self, node):
-        node.attr = self.attribute(node.attr)
-        return self.generic_visit(node)
-
-    def visit_arg(self, node):
-        node.arg = self.name(node.arg)
-        return node
-
-    def visit_FunctionDef(self, node):
-        attribute = self.in_class or node.name in self.rare or node.name in self.methods
-        node.name = self.attribute(node.name) if attribute else self.name(node.name)
-        self.in_class, outer = 0, self.in_class
-        self.generic_visit(node)
-        self.in_class = outer
-        return node
-
-    def visit_ClassDef(self, node):
-        node.name = self.attribute(node.name) if node.name in self.rare else self.name(node.name)
-        node.bases = [self.visit(base) for base in node.bases]
-        for part in node.body:
-            if isinstance(part, ast.Assign):
-                part.value = self.visit(part.value)
-                for target in part.targets:
-                    if target.id == "__slots__":
-                        for element in part.value.elts:
-                            element.value = self.attribute(element.value)
-                    target.id = self.attribute(target.id)
-            else:
-                self.in_class = 1
-                self.visit(part)
-                self.in_class = 0
-        return node
-
-    def visit_Global(self, node):
-        node.names = [self.name(name) for name in node.names]
-        return node
-
-    visit_Nonlocal = visit_Global
-
-    def visit_ExceptHandler(self, node):
-        if node.name:
-            node.name = self.name(node.name)
-        return self.generic_visit(node)
-
-
-COMPOUND = re.compile(r"(if|elif|else|for|while|try|except|finally|with|def|class)\b|@")
-
-
-def join(lines, start=0, depth=0):
-    """The statements of a block, simple ones on one line where the grammar permits:
-    gives the text lines and where the block ends."""
-    result = []
-    simple = False  # the last line may be continued
-    while start < len(lines) and lines[start][0] >= depth:
-        text = lines[start][1]
-        start += 1
-        if COMPOUND.match(text):
-            inner, start = join(lines, start, depth + 1)
-            if len(inner) == 1 and not COMPOUND.match(inner[0].lstrip(" ")):
-                result.append(" " * depth + text + inner[0].lstrip(" "))
-            else:
-                result += [" " * depth + text] + inner
-            simple = False
-        elif simple:
-            result[-1] += ";" + text
-        else:
-            result.append(" " * depth + text)
-            simple = True
-    return result, start
-
-
-def squeeze(text):
-    """Source with as few blanks and lines as possible."""
-    lines = []
-    line = last = ""
-    depth = 0
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        kind, value = token.type, token.string
-        if kind == tokenize.INDENT:
-            depth += 1
-        elif kind == tokenize.DEDENT:
-            depth -= 1
-        elif kind == tokenize.NEWLINE:
-            lines.append((depth, line))
-            line = last = ""
-        elif kind not in (tokenize.NL, tokenize.ENDMARKER, tokenize.COMMENT):
-            if line and re.match(r"\w", last[-1]) and re.match(r"[\w\"']", value):
-                line += " "
-            line += value
-            last = value
-    return "\n".join(join(lines)[0]) + "\n"
-
-
 def check(tree, name):
     """3.6 has to read it."""
     for node in ast.walk(tree):
@@ -413,12 +106,37 @@ def check(tree, name):
             sys.exit("bundle.py: %s:%d needs a newer Python than 3.6" % (name, node.lineno))
 
 
-def text_of(nodes):
-    return squeeze(ast.unparse(ast.fix_missing_locations(ast.Module(nodes, []))))
+def names_of(source):
+    """(the names that a module binds, those that it uses)"""
+    table = symtable.symtable(source, "", "exec")
+    used = set()
+    tables = [table]
+    for inner in tables:
+        tables += inner.get_children()
+        used.update(s.get_name() for s in inner.get_symbols()
+                    if s.is_referenced() and (inner is table or s.is_global()))
+    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_annotated() or s.is_imported() or s.is_namespace()}, used
+
+
+def check_names(names):
+    """Nothing undefined, and each relative import finds what it names."""
+    bound = {}
+    for name in names:
+        source = source_of(name)
+        bound[name], used = names_of(source)
+        unknown = used - bound[name] - set(dir(builtins)) - STAGE0_NAMES
+        if unknown:
+            sys.exit("bundle.py: %s uses %s, and does not say where they come from" % (name, ", ".join(sorted(unknown))))
+    for name in names:
+        for node in ast.parse(source_of(name)).body:
+            for alias in node.names if isinstance(node, ast.ImportFrom) and node.level else ():
+                if alias.name not in bound.get(node.module + ".py", ()) or alias.asname:
+                    sys.exit("bundle.py: %s: there is no %s in %s" % (name, alias.name, node.module))
 
 
 def parts_of(names, call, constants):
     """The texts of the parts that these files make; constants replaces values of theirs."""
+    check_names(names)
     tree = ast.Module([], [])
     for name in names:
         source = Strip().visit(ast.parse(source_of(name)))
@@ -427,6 +145,7 @@ def parts_of(names, call, constants):
     for node in tree.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in constants:
             node.value = ast.parse(repr(constants[node.targets[0].id]), mode="eval").body
+    tree = gather_imports(fold(tree))
     splitter = Split()
     tree = splitter.visit(tree)
     rare = splitter.rare
@@ -441,11 +160,16 @@ def parts_of(names, call, constants):
     return [text_of(core)] + [node.name + ":" + text_of([node]) for node in tree.body[len(core):]]
 
 
+def deflate(text, memory):
+    packer = zlib.compressobj(9, zlib.DEFLATED, 15, memory)
+    return packer.compress(text) + packer.flush()
+
+
 def bundle(**constants):
     """(the sources, the sources deflated, the sources and our code objects not deflated)
 
     constants: for tests that do not want to wait for END_GRACE, for instance."""
-    parts = parts_of(["keeper.py"], "fork_keeper()", constants) + parts_of(["task.py", "portable.py"], "main()", constants)
+    parts = parts_of(["keeper.py"], "fork_keeper()", constants) + parts_of(MODULES, "main()", constants)
     rare = {}
     for part in parts[2:]:
         name, _, source = part.partition(":")
@@ -459,8 +183,7 @@ def bundle(**constants):
             break
         length = len(start + text)
     text = start + text
-    packer = zlib.compressobj(9, zlib.DEFLATED, 15, 9)
-    return text, packer.compress(text) + packer.flush(), zlib.compress(
+    return text, min((deflate(text, memory) for memory in range(5, 10)), key=len), zlib.compress(
         text + importlib.util.MAGIC_NUMBER + marshal.dumps((codes, rare)), 0)  # inflating takes 0.5 ms
 
 

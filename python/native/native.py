@@ -2,7 +2,7 @@
 
 The C++ side (module.cpp) has put in, before this is executed: next_job, push_job,
 new_channel, join, live_channels, lost_text, Channel, execmodel, gateway_id, environment.
-Errors, Gateway and main() are the same as in portable.py.
+Errors, Gateway and main() are the same as in the portable agent (python/agent/).
 """
 
 

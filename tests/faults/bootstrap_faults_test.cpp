@@ -66,18 +66,22 @@ TEST_F(BootstrapOf, A8_python_that_cannot_be_executed) {
 
 TEST_F(BootstrapOf, A8_python_that_ends_or_says_something_else) {
   EXPECT_THAT(start_error(group(), "popen//python=/bin/true").what(), HasSubstr("exit status 0"));
-  EXPECT_THAT(start_error(group(), "popen//python=" + directory_.write("f", "#!/bin/sh\necho it is broken >&2\nexit 3\n", true)).what(),
-              AllOf(HasSubstr("exit status 3"), HasSubstr("it is broken")));
-  EXPECT_THAT(start_error(group(), "popen//python=" + directory_.write("g", "#!/bin/sh\necho what is this\n", true)).what(),
-              HasSubstr("what is this"));
+  EXPECT_THAT(
+      start_error(group(), "popen//python=" + directory_.write("f", "#!/bin/sh\necho it is broken >&2\nexit 3\n", true))
+          .what(),
+      AllOf(HasSubstr("exit status 3"), HasSubstr("it is broken")));
+  EXPECT_THAT(
+      start_error(group(), "popen//python=" + directory_.write("g", "#!/bin/sh\necho what is this\n", true)).what(),
+      HasSubstr("what is this"));
   EXPECT_THAT(start_error(group(), "popen//python=" + directory_.write("h", "#!/bin/sh\nkill -SEGV $$\n", true)).what(),
               HasSubstr("SIGSEGV"));
 }
 
 TEST_F(BootstrapOf, A8_python_that_never_answers_is_given_up_in_time) {
   const auto begin = std::chrono::steady_clock::now();
-  const auto error = start_error(group(), "popen//connect_timeout=300ms//python=" +
-                                              directory_.write("f", "#!/bin/sh\necho waiting >&2\nexec sleep 1000\n", true));
+  const auto error =
+      start_error(group(), "popen//connect_timeout=300ms//python=" +
+                               directory_.write("f", "#!/bin/sh\necho waiting >&2\nexec sleep 1000\n", true));
   EXPECT_EQ(error.code(), errc::bootstrap_timeout);
   EXPECT_THAT(error.what(), HasSubstr("waiting"));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
@@ -85,7 +89,8 @@ TEST_F(BootstrapOf, A8_python_that_never_answers_is_given_up_in_time) {
 }
 
 TEST_P(Bootstrap, A10_deleted_directory_and_no_home) {
-  Gateway gateway = group().makegateway(wrapped("mkdir gone-$$ && cd gone-$$ && rmdir ../gone-$$; unset HOME\nexec \"$@\""));
+  Gateway gateway =
+      group().makegateway(wrapped("mkdir gone-$$ && cd gone-$$ && rmdir ../gone-$$; unset HOME\nexec \"$@\""));
   EXPECT_EQ(ask(gateway, R"(
         import os
         try:
@@ -112,9 +117,10 @@ TEST_P(Bootstrap, A11_full_and_noexec_tmp) {
   const TemporaryDirectory outside;
   const std::string small = outside.path();
   // Bind the wrapper's own directory away: it is in /tmp.
-  const std::string body = "exec unshare -m sh -c 'mkdir -p /run/gangway-test && mount -t tmpfs tmpfs /run/gangway-test && "
-                           "mount -t tmpfs -o size=4k,noexec tmpfs /tmp && "
-                           "head -c 4096 /dev/zero >/tmp/full; exec \"$@\"' sh \"$@\"";
+  const std::string body =
+      "exec unshare -m sh -c 'mkdir -p /run/gangway-test && mount -t tmpfs tmpfs /run/gangway-test && "
+      "mount -t tmpfs -o size=4k,noexec tmpfs /tmp && "
+      "head -c 4096 /dev/zero >/tmp/full; exec \"$@\"' sh \"$@\"";
   EXPECT_EQ(ask<int>(group().makegateway(wrapped(body)), "channel.send(1)"), 1);
 }
 
@@ -181,14 +187,17 @@ TEST_F(BootstrapOf, A14_no_more_processes) {
   const auto begin = std::chrono::steady_clock::now();
   const auto error = start_error(group(), "popen//python=" + wrapper + " /usr/bin/python3");
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
-  EXPECT_THAT(error.what(), AnyOf(HasSubstr("Resource temporarily unavailable"), HasSubstr("BlockingIOError"))) << error.what();
+  EXPECT_THAT(error.what(), AnyOf(HasSubstr("Resource temporarily unavailable"), HasSubstr("BlockingIOError")))
+      << error.what();
 }
 
 TEST_P(Bootstrap, A15_non_blocking_descriptors) {
-  const std::string script = directory().write("nonblocking.py", "import os, sys\nfor fd in 0, 1, 2: os.set_blocking(fd, False)\n"
-                                                                 "os.execvp(sys.argv[1], sys.argv[1:])\n");
-  Channel channel = group().makegateway(wrapped("exec /usr/bin/python3 " + script + " \"$@\"")).remote_exec(
-      "for item in channel: channel.send(item)");
+  const std::string script = directory().write("nonblocking.py",
+                                               "import os, sys\nfor fd in 0, 1, 2: os.set_blocking(fd, False)\n"
+                                               "os.execvp(sys.argv[1], sys.argv[1:])\n");
+  Channel channel = group()
+                        .makegateway(wrapped("exec /usr/bin/python3 " + script + " \"$@\""))
+                        .remote_exec("for item in channel: channel.send(item)");
   for (const std::size_t size : {1u, 70'000u, 3'000'000u}) {
     channel.send(zeros(size));
     EXPECT_EQ(take(channel).as_bytes().size(), size);
@@ -312,7 +321,8 @@ TEST_F(FalseAgent, is_believed_when_it_speaks_the_protocol) {
 }
 
 TEST_F(FalseAgent, A18_another_major_version_is_refused_naming_both) {
-  const auto error = start_error(group(), agent("out(marker + hello(protocol=(2, 0), version='7.8.9'))\ntime.sleep(1000)"));
+  const auto error =
+      start_error(group(), agent("out(marker + hello(protocol=(2, 0), version='7.8.9'))\ntime.sleep(1000)"));
   EXPECT_EQ(error.code(), errc::version_mismatch);
   EXPECT_THAT(error.what(), AllOf(HasSubstr("7.8.9"), HasSubstr("(2, 0)"), HasSubstr("0.1.0"), HasSubstr("1.0")));
 }
@@ -330,10 +340,10 @@ TEST_F(FalseAgent, that_cannot_serve_says_why) {
 }
 
 TEST_F(FalseAgent, that_breaks_the_protocol_is_a_start_error) {
-  for (const char* const bad : {"out(marker + b'x' * 100)", "out(marker + frame(0x40, 0, b'no pickle'))",
-                                "out(marker + hello(protocol=None))", "out(marker + frame(0x43, 0, b'12345678'))",
-                                "out(marker + struct.pack('<II', 0x40 | 0xffffff << 8, 0))",
-                                "out(marker + frame(0x40, 0, __import__('pickle').dumps([1, 2])))"}) {
+  for (const char* const bad :
+       {"out(marker + b'x' * 100)", "out(marker + frame(0x40, 0, b'no pickle'))", "out(marker + hello(protocol=None))",
+        "out(marker + frame(0x43, 0, b'12345678'))", "out(marker + struct.pack('<II', 0x40 | 0xffffff << 8, 0))",
+        "out(marker + frame(0x40, 0, __import__('pickle').dumps([1, 2])))"}) {
     SCOPED_TRACE(bad);
     const auto begin = std::chrono::steady_clock::now();
     (void)start_error(group(), agent(std::string(bad) + "\ntime.sleep(1000)"));
@@ -344,8 +354,9 @@ TEST_F(FalseAgent, that_breaks_the_protocol_is_a_start_error) {
 
 // D1, D18: the same after the handshake.
 TEST_F(FalseAgent, D1_that_breaks_the_protocol_later_loses_the_connection) {
-  for (const char* const bad : {"frame(0x40)", "hello()", "struct.pack('<II', 0xff | 0xffffff << 8, 0)", "frame(0x31, 1, b'x')", "frame(0x41)",
-                                "frame(0x7f, 0)", "frame(0x3f, 2)", "frame(0x46, 1, b'12345678')", "frame(0x35, 2, b'x')"}) {
+  for (const char* const bad :
+       {"frame(0x40)", "hello()", "struct.pack('<II', 0xff | 0xffffff << 8, 0)", "frame(0x31, 1, b'x')", "frame(0x41)",
+        "frame(0x7f, 0)", "frame(0x3f, 2)", "frame(0x46, 1, b'12345678')", "frame(0x35, 2, b'x')"}) {
     SCOPED_TRACE(bad);
     Gateway gateway = group().makegateway(
         agent(std::string("out(marker + hello())\ntime.sleep(0.05)\nout(") + bad + " + bytes(8))\ntime.sleep(1000)"));

@@ -175,9 +175,9 @@ TEST_P(Death, B10_texts_say_how_it_ended) {
   const auto aborted = lost(start().remote_exec("import os; os.abort()"));
   EXPECT_THAT(aborted.what(), HasSubstr("SIGABRT (signal 6)"));
   EXPECT_EQ(aborted.death().signal, SIGABRT);
-  const auto crashed = lost(start().remote_exec(
-      "import ctypes, resource, sys\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
-      "sys.stderr.write('about to crash\\n'); sys.stderr.flush()\nctypes.string_at(1)"));
+  const auto crashed =
+      lost(start().remote_exec("import ctypes, resource, sys\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+                               "sys.stderr.write('about to crash\\n'); sys.stderr.flush()\nctypes.string_at(1)"));
   EXPECT_THAT(crashed.what(), AllOf(HasSubstr("SIGSEGV (signal 11)"), HasSubstr("about to crash")));
   EXPECT_THAT(lost(start().remote_exec("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")).what(),
               HasSubstr("signal 15"));
@@ -239,8 +239,7 @@ TEST_P(Death, B14_terminate_twice_and_from_eight_threads) {
   std::vector<std::thread> threads;
   std::atomic<std::size_t> survivors = 0;
   const auto begin = Clock::now();
-  for (int i = 0; i < 8; ++i)
-    threads.emplace_back([&] { survivors += group().terminate(200ms).survivors.size(); });
+  for (int i = 0; i < 8; ++i) threads.emplace_back([&] { survivors += group().terminate(200ms).survivors.size(); });
   for (std::thread& thread : threads) thread.join();
   EXPECT_LT(Clock::now() - begin, 200ms + 2s);
   EXPECT_EQ(survivors, 0u);
@@ -277,13 +276,15 @@ TEST_P(Death, B16_three_hundred_cycles_leave_nothing) {
       gateway = {};
       EXPECT_TRUE(eventually([] {
         const auto children = Holdings::now().children;
-        return std::none_of(children.begin(), children.end(), [](const auto& child) { return child.second.starts_with("Z"); });
+        return std::none_of(children.begin(), children.end(),
+                            [](const auto& child) { return child.second.starts_with("Z"); });
       }));
       memory.push_back(resident());
       if (cycle == 49)
         EXPECT_TRUE(eventually([&] { return (descriptors = open_descriptors()) < 30; }));
       else
-        EXPECT_TRUE(eventually([&] { return open_descriptors() <= descriptors; })) << open_descriptors() << " " << descriptors;
+        EXPECT_TRUE(eventually([&] { return open_descriptors() <= descriptors; }))
+            << open_descriptors() << " " << descriptors;
     }
   }
   if (!sanitized) {
@@ -397,11 +398,14 @@ TEST_P(Death, B22_wall_clock_jumps_do_not_matter) {
     if (::access(path, R_OK) == 0) library = path;
   if (library == nullptr) GTEST_SKIP() << "libfaketime is not installed";
   const std::string clock = directory().write("clock", "+0\n");
-  Gateway gateway =
-      group().makegateway(wrapped(std::string("export LD_PRELOAD=") + library + " FAKETIME_DONT_FAKE_MONOTONIC=1 "
-                                  "FAKETIME_NO_CACHE=1 FAKETIME_TIMESTAMP_FILE=" + clock + "\nexec \"$@\"", "keepalive=200ms"));
-  Channel channel = gateway.remote_exec("import time\nchannel.send(time.time())\ntry: channel.receive(2)\n"
-                                        "except channel.TimeoutError: channel.send(time.time())");
+  Gateway gateway = group().makegateway(wrapped(std::string("export LD_PRELOAD=") + library +
+                                                    " FAKETIME_DONT_FAKE_MONOTONIC=1 "
+                                                    "FAKETIME_NO_CACHE=1 FAKETIME_TIMESTAMP_FILE=" +
+                                                    clock + "\nexec \"$@\"",
+                                                "keepalive=200ms"));
+  Channel channel = gateway.remote_exec(
+      "import time\nchannel.send(time.time())\ntry: channel.receive(2)\n"
+      "except channel.TimeoutError: channel.send(time.time())");
   const double before = take<double>(channel);
   (void)directory().write("clock", "+10d\n");
   EXPECT_THROW((void)channel.receive(1s), TimeoutError);

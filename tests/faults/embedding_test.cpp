@@ -75,8 +75,8 @@ TEST_P(Embedding, I2_a_context_that_nobody_runs_destroys_its_handlers_uncalled) 
     channel.async_waitclose(
         boost::asio::bind_executor(context, [alive, &called](boost::system::error_code) { called = true; }));
     for (int i = 0; i < 2; ++i)
-      channel.async_receive(
-          boost::asio::bind_executor(context, [alive, &called](boost::system::error_code, const Value&) { called = true; }));
+      channel.async_receive(boost::asio::bind_executor(
+          context, [alive, &called](boost::system::error_code, const Value&) { called = true; }));
     context.stop();
     auto last = channel.async_waitclose(boost::asio::use_future);
     auto receive = channel.async_receive(boost::asio::use_future);

@@ -81,9 +81,11 @@ class FaultTest : public AgentTest {
     std::string text = "popen";
     if (native()) {
       const char* const given = std::getenv("GANGWAY_AGENT");
-      const std::string agent = given != nullptr && agent_variable_ == std::nullopt ? given : build_bin() + "/gangway-agent";
-      agent_variable_.emplace("GANGWAY_AGENT", directory_.write("agent" + number,
-                                                                 "#!/bin/sh\nexec " + script + " " + agent + " \"$@\"\n", true));
+      const std::string agent =
+          given != nullptr && agent_variable_ == std::nullopt ? given : build_bin() + "/gangway-agent";
+      agent_variable_.emplace(
+          "GANGWAY_AGENT",
+          directory_.write("agent" + number, "#!/bin/sh\nexec " + script + " " + agent + " \"$@\"\n", true));
     } else {
       text += "//python=" + script + " " + GetParam().spec.substr(GetParam().spec.find("python=") + 7);
     }

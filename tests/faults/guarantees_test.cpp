@@ -34,7 +34,9 @@ TEST_P(Guarantees, G2_whoever_waits_is_told_when_the_agent_is_gone) {
   };
   std::vector<std::thread> threads;
   threads.push_back(waiter([=]() mutable { (void)receiving.receive(); }));
-  threads.push_back(waiter([=]() mutable { for (;;) sending.send(zeros(50'000)); }));
+  threads.push_back(waiter([=]() mutable {
+    for (;;) sending.send(zeros(50'000));
+  }));
   threads.push_back(waiter([=]() mutable { closing.waitclose(); }));
   // Stopped first, so that the two questions are still open when it dies.
   (void)gateway.ping(patience);
@@ -64,8 +66,9 @@ TEST_P(Guarantees, G4_terminate_returns_in_time_and_nobody_is_left) {
   std::vector<Gateway> gateways = group().makegateways(std::vector<std::string>(4, spec()));
   ::kill(worker_pid(gateways[1]), SIGSTOP);
   const Channel holding = gateways[2].remote_exec("import ctypes; ctypes.PyDLL(None).sleep(100)");
-  Channel ignoring = gateways[3].remote_exec("import signal, time\nfor n in 1, 2, 15: signal.signal(n, signal.SIG_IGN)\n"
-                                             "channel.send(1)\nwhile 1: time.sleep(1)");
+  Channel ignoring = gateways[3].remote_exec(
+      "import signal, time\nfor n in 1, 2, 15: signal.signal(n, signal.SIG_IGN)\n"
+      "channel.send(1)\nwhile 1: time.sleep(1)");
   EXPECT_EQ(take<int>(ignoring), 1);
   const auto begin = Clock::now();
   EXPECT_THAT(group().terminate(500ms).survivors, IsEmpty());

@@ -14,7 +14,8 @@ INSTANTIATE_TEST_SUITE_P(, Load, ::testing::ValuesIn(main_agents()), agent_name)
 
 TEST_P(Load, E1_ten_thousand_live_channels) {
   Gateway gateway = start();
-  Channel echo = gateway.remote_exec("for c in channel: c.send(c.receive() + 1); kept = globals().setdefault('k', []); kept.append(c)");
+  Channel echo = gateway.remote_exec(
+      "for c in channel: c.send(c.receive() + 1); kept = globals().setdefault('k', []); kept.append(c)");
   const std::size_t before = resident();
   std::vector<Channel> channels;
   for (int i = 0; i < 10'000; ++i) channels.push_back(gateway.newchannel());
@@ -110,8 +111,9 @@ TEST_P(Load, E4_slow_reader_here_stops_the_sender_there) {
 
 TEST_P(Load, E4_slow_reader_there_stops_the_sender_here) {
   Gateway gateway = start("window=1M");
-  Channel slow = gateway.remote_exec("go = channel.gateway.newchannel(); channel.send(go); go.receive()\n"
-                                     "for i in range(30): channel.receive()\nchannel.send('all')");
+  Channel slow = gateway.remote_exec(
+      "go = channel.gateway.newchannel(); channel.send(go); go.receive()\n"
+      "for i in range(30): channel.receive()\nchannel.send('all')");
   Channel go = take<Channel>(slow);
   std::atomic<int> sent = 0;
   std::thread sender([&, channel = slow]() mutable {
@@ -155,8 +157,9 @@ TEST_P(Load, E5_both_sides_send_and_nobody_receives) {
 // Without windows the pipes fill up, and still both sides read.
 TEST_P(Load, E5_the_same_without_windows_comes_through) {
   Gateway gateway = start("window=0");
-  Channel channel = gateway.remote_exec("for i in range(50): channel.send(b'x' * 1000000)\n"
-                                        "for i in range(50): channel.receive()\nchannel.send('all')");
+  Channel channel = gateway.remote_exec(
+      "for i in range(50): channel.send(b'x' * 1000000)\n"
+      "for i in range(50): channel.receive()\nchannel.send('all')");
   for (int i = 0; i < 50; ++i) channel.send(zeros(1'000'000));
   for (int i = 0; i < 50; ++i) EXPECT_EQ(take(channel).as_bytes().size(), 1'000'000u);
   EXPECT_EQ(take(channel), "all");
@@ -240,7 +243,8 @@ TEST_P(Load, E12_small_items_on_ten_channels_all_arrive) {
   Gateway gateway = start();
   std::vector<Channel> channels;
   for (int i = 0; i < 10; ++i)
-    channels.push_back(gateway.remote_exec("n = 0\nfor item in channel:\n  n += 1\n  if item < 0: break\nchannel.send(n)"));
+    channels.push_back(
+        gateway.remote_exec("n = 0\nfor item in channel:\n  n += 1\n  if item < 0: break\nchannel.send(n)"));
   for (int i = 0; i < 20'000; ++i)
     for (Channel& channel : channels) channel.send(i);
   (void)gateway.ping(patience);

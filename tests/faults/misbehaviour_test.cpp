@@ -126,8 +126,9 @@ TEST_P(Misbehaviour, F6_changed_process_state_and_ignored_signals) {
 
 TEST_P(Misbehaviour, F6_leaving_the_process_group_does_not_help) {
   Gateway gateway = start();
-  Channel channel = gateway.remote_exec("import os, time\nos.setsid() if os.getpgrp() != os.getpid() else os.setpgid(0, os.getppid())\n"
-                                        "channel.send(1)\nwhile True: time.sleep(1)");
+  Channel channel = gateway.remote_exec(
+      "import os, time\nos.setsid() if os.getpgrp() != os.getpid() else os.setpgid(0, os.getppid())\n"
+      "channel.send(1)\nwhile True: time.sleep(1)");
   try {
     EXPECT_EQ(take<int>(channel), 1);
   } catch (const RemoteError&) {  // the system does not allow it
@@ -267,15 +268,14 @@ TEST_P(Misbehaviour, F12_multiprocessing_does_not_touch_the_connection) {
   Gateway gateway = start();
   for (const char* const method : {"fork", "spawn"}) {
     SCOPED_TRACE(method);
-    Channel channel = gateway.remote_exec(
-        Source::of_function(R"(
+    Channel channel = gateway.remote_exec(Source::of_function(R"(
           def work(channel, method):
               import math, multiprocessing
               with multiprocessing.get_context(method).Pool(2) as pool:
                   channel.send(pool.map(math.factorial, range(5)))
         )",
-                            "work"),
-        {{"method", method}});
+                                                              "work"),
+                                          {{"method", method}});
     try {
       EXPECT_EQ(take(channel), (List{1, 1, 2, 6, 24}));
       channel.waitclose(patience);
@@ -318,7 +318,8 @@ TEST_P(Misbehaviour, F14_exceptions_that_cannot_be_printed) {
         raise Odd()
       )")),
               HasSubstr("Odd"));
-  EXPECT_THAT(remote_error(gateway.remote_exec("raise ValueError('\\ud800 \\x00 \\x1b[31m')")), HasSubstr("ValueError"));
+  EXPECT_THAT(remote_error(gateway.remote_exec("raise ValueError('\\ud800 \\x00 \\x1b[31m')")),
+              HasSubstr("ValueError"));
   EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
 }
 
@@ -338,8 +339,9 @@ TEST_P(Misbehaviour, D17_huge_error_texts_are_cut_and_escaped) {
   EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
   // The same from this side.
   Channel report = gateway.newchannel();
-  Channel waiting = gateway.remote_exec("r = channel.receive()\nr.send(0)\ntry: channel.receive()\n"
-                                        "except channel.RemoteError as e: r.send(len(str(e)))");
+  Channel waiting = gateway.remote_exec(
+      "r = channel.receive()\nr.send(0)\ntry: channel.receive()\n"
+      "except channel.RemoteError as e: r.send(len(str(e)))");
   waiting.send(report);
   EXPECT_EQ(take<int>(report), 0);
   waiting.close(std::string(1'000'000, 'y'));

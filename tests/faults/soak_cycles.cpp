@@ -24,12 +24,13 @@ int main(int argc, char** argv) {
     gateway = {};
     if (cycle % std::max(1, cycles / 10) != 0) continue;
     const auto held = test::Holdings::now();
-    std::cout << cycle << " cycles: " << test::resident() / 1024 << " KiB, " << held.descriptors.size() << " descriptors, "
-              << held.children.size() << " children" << std::endl;
+    std::cout << cycle << " cycles: " << test::resident() / 1024 << " KiB, " << held.descriptors.size()
+              << " descriptors, " << held.children.size() << " children" << std::endl;
     if (memory == 0) {
       memory = test::resident();
       descriptors = held.descriptors.size();
-    } else if (test::resident() > memory + (1u << 20) || held.descriptors.size() > descriptors + 4 || held.children.size() > 2) {
+    } else if (test::resident() > memory + (1u << 20) || held.descriptors.size() > descriptors + 4 ||
+               held.children.size() > 2) {
       std::cerr << "it grows\n";
       return 1;
     }

@@ -132,7 +132,8 @@ TEST_P(Channels, close_with_an_error_reaches_the_far_side) {
   channel.send(report);
   EXPECT_EQ(take(report), "ready");
   channel.close("not wanted: \u00e4");
-  EXPECT_EQ(take(report), (Tuple{"not wanted: \u00e4", "not wanted: \u00e4", "RemoteError: not wanted: \u00e4", Tuple{}}));
+  EXPECT_EQ(take(report),
+            (Tuple{"not wanted: \u00e4", "not wanted: \u00e4", "RemoteError: not wanted: \u00e4", Tuple{}}));
   EXPECT_EQ(take(report), "ended");
 }
 

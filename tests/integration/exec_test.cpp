@@ -84,9 +84,9 @@ TEST_P(Exec, a_function_is_called_with_keyword_arguments) {
 TEST_P(Exec, keyword_arguments_may_be_channels_and_large) {
   Gateway gateway = start();
   Channel answers = gateway.newchannel();
-  Channel channel = gateway.remote_exec(
-      Source::of_function("def work(channel, to, data):\n    to.send(len(data))\n", "work"),
-      {{"to", value_from(answers)}, {"data", zeros(3'000'000)}});
+  Channel channel =
+      gateway.remote_exec(Source::of_function("def work(channel, to, data):\n    to.send(len(data))\n", "work"),
+                          {{"to", value_from(answers)}, {"data", zeros(3'000'000)}});
   EXPECT_EQ(take<int>(answers), 3'000'000);
   channel.waitclose(patience);
 }
@@ -146,15 +146,14 @@ TEST_P(Exec, B11_a_task_may_end_with_any_exception_and_the_agent_lives) {
   EXPECT_THAT(remote_error(gateway.remote_exec("raise GeneratorExit('x')")), EndsWith("GeneratorExit: x"));
   EXPECT_THAT(remote_error(gateway.remote_exec("raise MemoryError")), EndsWith("MemoryError"));
   EXPECT_THAT(remote_error(gateway.remote_exec("x = [0] * (1 << 60)")), HasSubstr("MemoryError"));
-  EXPECT_THAT(remote_error(gateway.remote_exec("class Mine(BaseException): pass\nraise Mine('y')")), HasSubstr("Mine: y"));
+  EXPECT_THAT(remote_error(gateway.remote_exec("class Mine(BaseException): pass\nraise Mine('y')")),
+              HasSubstr("Mine: y"));
   EXPECT_THAT(remote_error(gateway.remote_exec("def f(): f()\nf()")), HasSubstr("RecursionError"));
   EXPECT_EQ(gateway.remote_status(patience).numexecuting, 0);
   EXPECT_EQ(ask<std::string>(gateway, "channel.send('alive')"), "alive");
 }
 
-TEST_P(Exec, end_of_file_is_a_normal_end) {
-  start().remote_exec("raise EOFError('enough')").waitclose(patience);
-}
+TEST_P(Exec, end_of_file_is_a_normal_end) { start().remote_exec("raise EOFError('enough')").waitclose(patience); }
 
 TEST_P(Exec, errors_after_a_local_close_are_dropped) {
   Gateway gateway = start();
@@ -197,9 +196,11 @@ TEST_P(Exec, first_task_has_the_main_thread_and_further_ones_their_own) {
 
 TEST_P(Exec, threading_knows_the_main_thread_even_if_another_one_imported_it) {
   Gateway gateway = start();
-  Channel busy = gateway.remote_exec("channel.receive()\nimport threading\n"
-                                     "channel.send(threading.current_thread() is threading.main_thread())");
-  EXPECT_EQ(ask(gateway, "import threading; channel.send(threading.current_thread() is threading.main_thread())"), false);
+  Channel busy = gateway.remote_exec(
+      "channel.receive()\nimport threading\n"
+      "channel.send(threading.current_thread() is threading.main_thread())");
+  EXPECT_EQ(ask(gateway, "import threading; channel.send(threading.current_thread() is threading.main_thread())"),
+            false);
   busy.send(nullptr);
   EXPECT_EQ(take(busy), true);
 }
@@ -209,8 +210,9 @@ TEST_P(Exec, main_thread_only_runs_one_after_the_other_in_the_main_thread) {
   EXPECT_EQ(gateway.remote_status(patience).execmodel, "main_thread_only");
   std::vector<Channel> channels;
   for (int i = 0; i < 5; ++i)
-    channels.push_back(gateway.remote_exec("import threading\n"
-                                           "channel.send(threading.current_thread() is threading.main_thread())"));
+    channels.push_back(
+        gateway.remote_exec("import threading\n"
+                            "channel.send(threading.current_thread() is threading.main_thread())"));
   for (Channel& channel : channels) EXPECT_EQ(take(channel), true);
 }
 

@@ -93,8 +93,7 @@ TEST_P(Groups, one_that_fails_ends_the_others) {
 
 TEST_P(Groups, several_threads_start_gateways) {
   std::vector<std::thread> threads;
-  for (int i = 0; i < 8; ++i)
-    threads.emplace_back([this] { EXPECT_EQ(ask<int>(start(), "channel.send(1)"), 1); });
+  for (int i = 0; i < 8; ++i) threads.emplace_back([this] { EXPECT_EQ(ask<int>(start(), "channel.send(1)"), 1); });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(group().size(), 8u);
   std::set<std::string> ids;

@@ -52,7 +52,8 @@ TEST_P(LargeItems, smallest_window_passes_everything) {
 }
 
 TEST_P(LargeItems, no_window_lets_everything_pass) {
-  Channel channel = start("window=0").remote_exec("channel.receive()\nfor i in range(40): channel.send(len(channel.receive()))");
+  Channel channel =
+      start("window=0").remote_exec("channel.receive()\nfor i in range(40): channel.send(len(channel.receive()))");
   const Bytes data = pattern(1 << 20);
   for (int i = 0; i < 40; ++i) channel.send(data);
   channel.close("not yet begun");
@@ -111,7 +112,8 @@ TEST_P(LargeItems, several_large_items_at_once) {
 
 // A sender and a reader that both only write must not lock each other up.
 TEST_P(LargeItems, both_sides_may_send_before_they_receive) {
-  Channel channel = start("window=0").remote_exec("channel.send(b'x' * 30000000)\nchannel.send(len(channel.receive()))");
+  Channel channel =
+      start("window=0").remote_exec("channel.send(b'x' * 30000000)\nchannel.send(len(channel.receive()))");
   channel.send(pattern(30'000'000));
   EXPECT_EQ(take(channel).as_bytes().size(), 30'000'000u);
   EXPECT_EQ(take<int>(channel), 30'000'000);

@@ -33,15 +33,17 @@ INSTANTIATE_TEST_SUITE_P(, SpecKeys, ::testing::ValuesIn(main_agents()), agent_n
 TEST_P(SpecKeys, env_is_set_before_any_task) {
   const EnvironmentScope inherited("GANGWAY_TEST_INHERITED", "from here");
   const EnvironmentScope replaced("GANGWAY_TEST_REPLACED", "old");
-  Gateway gateway = start("env:GANGWAY_TEST_REPLACED=new=x//env:GANGWAY_TEST_EMPTY=//env:GANGWAY_TEST_TRUE//"
-                          "env:GANGWAY_TEST_TEXT=\u00e4 \u20ac");
+  Gateway gateway = start(
+      "env:GANGWAY_TEST_REPLACED=new=x//env:GANGWAY_TEST_EMPTY=//env:GANGWAY_TEST_TRUE//"
+      "env:GANGWAY_TEST_TEXT=\u00e4 \u20ac");
   constexpr auto source = R"(
         import os
         channel.send([os.environ.get("GANGWAY_TEST_" + n) for n in ("INHERITED", "REPLACED", "EMPTY", "TRUE", "TEXT", "NO")])
       )";
   EXPECT_EQ(ask(gateway, source), (List{"from here", "new=x", "", "True", "\u00e4 \u20ac", nullptr}));
-  EXPECT_EQ(ask(gateway, "import subprocess; channel.send(subprocess.check_output('echo $GANGWAY_TEST_REPLACED', "
-                         "shell=True))"),
+  EXPECT_EQ(ask(gateway,
+                "import subprocess; channel.send(subprocess.check_output('echo $GANGWAY_TEST_REPLACED', "
+                "shell=True))"),
             Value(bytes_of("new=x\n")));
 }
 
@@ -88,8 +90,8 @@ TEST_P(SpecKeys, unknown_execution_models_are_refused) {
 }
 
 TEST_P(SpecKeys, bad_values_start_no_process) {
-  for (const std::string_view bad : {"window=12", "window=x", "max_item=0", "keepalive=-1", "connect_timeout=0", "popen",
-                                     "ssh=host", "id=", "chdir=", "via=x"})
+  for (const std::string_view bad : {"window=12", "window=x", "max_item=0", "keepalive=-1", "connect_timeout=0",
+                                     "popen", "ssh=host", "id=", "chdir=", "via=x"})
     EXPECT_THROW((void)start(bad), SpecError) << bad;
   EXPECT_TRUE(find_survivors(cookie()).empty());
   EXPECT_TRUE(group().empty());
@@ -106,7 +108,8 @@ class PythonKey : public GroupTest {};
 
 TEST_F(PythonKey, is_split_by_shell_rules) {
   const TemporaryDirectory directory;
-  const std::string wrapper = directory.write("my python", "#!/bin/sh\nMARK=$1; export MARK; shift\nexec /usr/bin/python3 \"$@\"\n", true);
+  const std::string wrapper =
+      directory.write("my python", "#!/bin/sh\nMARK=$1; export MARK; shift\nexec /usr/bin/python3 \"$@\"\n", true);
   Gateway gateway = group().makegateway("popen//python='" + wrapper + "' \"a b\"");
   EXPECT_EQ(ask<std::string>(gateway, "import os; channel.send(os.environ['MARK'])"), "a b");
   EXPECT_THROW(group().makegateway("popen//python='open"), SpecError);

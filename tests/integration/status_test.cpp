@@ -21,7 +21,8 @@ TEST_P(Status, is_answered_while_all_tasks_block) {
   EXPECT_EQ(gateway.remote_status(patience).numchannels, 0) << "asking leaves no channel behind";
   std::vector<Channel> busy;
   for (int i = 0; i < 3; ++i) busy.push_back(gateway.remote_exec("channel.receive()"));
-  busy.push_back(gateway.remote_exec("import time\nchannel.send(1)\nwhile channel.isclosed() is False: time.sleep(0.005)"));
+  busy.push_back(
+      gateway.remote_exec("import time\nchannel.send(1)\nwhile channel.isclosed() is False: time.sleep(0.005)"));
   EXPECT_EQ(take<int>(busy.back()), 1);
   EXPECT_TRUE(eventually([&] { return gateway.remote_status(patience).numexecuting == 4; }));
   EXPECT_EQ(gateway.remote_status(patience).numchannels, 4);

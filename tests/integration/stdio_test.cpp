@@ -118,7 +118,8 @@ TEST_P(Stdio, stderr_arrives_here_line_by_line_and_in_the_death_record) {
         os.system("echo third line >&2")
       )")
       .waitclose(patience);
-  EXPECT_TRUE(eventually([&] { return captured.text() == "first line\nsecond line\nthird line\n"; })) << captured.text();
+  EXPECT_TRUE(eventually([&] { return captured.text() == "first line\nsecond line\nthird line\n"; }))
+      << captured.text();
   Channel channel = gateway.remote_exec("import os; os.write(2, b'last words'); os._exit(4)");
   const ConnectionLost error = lost(channel);
   EXPECT_THAT(error.what(), HasSubstr("last words"));
@@ -133,16 +134,15 @@ TEST_P(Stdio, lines_of_several_gateways_do_not_mix) {
     std::vector<Channel> channels;
     for (const char letter : std::string_view("abc")) {
       Gateway gateway = start();
-      channels.push_back(gateway.remote_exec(
-          Source::of_function(R"(
+      channels.push_back(gateway.remote_exec(Source::of_function(R"(
             import os
             def work(channel, letter):
                 for i in range(200):
                     for piece in range(4):
                         os.write(2, letter * 25 + (b"\n" if piece == 3 else b""))
           )",
-                              "work"),
-          {{"letter", bytes_of(std::string(1, letter))}}));
+                                                                 "work"),
+                                             {{"letter", bytes_of(std::string(1, letter))}}));
     }
     for (Channel& channel : channels) channel.waitclose(patience);
     EXPECT_TRUE(eventually([&] { return captured.text().size() == 3u * 200 * 101; })) << captured.text().size();

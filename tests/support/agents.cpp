@@ -34,7 +34,8 @@ bool executable(const fs::path& path) {
 
 // A version of pyenv's by its directory's name: "3.6.15", "pypy3.10-7.3.12".
 bool is_version(std::string_view directory, std::string_view wanted) {
-  return directory == wanted || (directory.starts_with(wanted) && (directory[wanted.size()] == '.' || wanted == "pypy3"));
+  return directory == wanted ||
+         (directory.starts_with(wanted) && (directory[wanted.size()] == '.' || wanted == "pypy3"));
 }
 
 // `version`: "3.6", "pypy3".
@@ -59,7 +60,8 @@ std::string find_python(std::string_view version) {
   std::string found;
   for (const auto& entry : fs::directory_iterator(environment("HOME") + "/.pyenv/versions", problem)) {
     const fs::path path = entry.path() / "bin" / program;
-    if (is_version(entry.path().filename().string(), version) && executable(path)) found = std::max(found, path.string());
+    if (is_version(entry.path().filename().string(), version) && executable(path))
+      found = std::max(found, path.string());
   }
   return found;
 }

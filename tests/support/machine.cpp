@@ -96,7 +96,7 @@ void Machine::on_terminate() { events.emplace_back("terminate"); }
 void Machine::on_pong(std::uint64_t cookie) { events.push_back("pong " + std::to_string(cookie)); }
 void Machine::on_status(std::uint64_t request) {
   events.push_back("status " + std::to_string(request));
-  machine.reply_status(request, bytes_of("reply").span());
+  machine.reply_status(request, status.span());
 }
 void Machine::on_status_reply(std::uint64_t request, std::span<const std::byte> pickle) {
   events.push_back("status_reply " + std::to_string(request) + " " + std::string(Bytes(pickle).view()));

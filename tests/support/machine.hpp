@@ -122,6 +122,7 @@ class Machine final : public Multiplexer::Events {
 
   std::vector<std::string> events;
   std::optional<std::string> hello_refused;
+  Bytes status = bytes_of("reply");  // how STATUS is answered
   Multiplexer machine;
 
  private:

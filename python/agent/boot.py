@@ -1,0 +1,123 @@
+"""From HELLO to the end of the process."""
+import os
+import sys
+
+from .task import Tasks, leave, rare, take_stdio
+from .wire import BATCH, CUT, HELLO, MAX_FRAME, UNLIMITED, VERSION, getpid, pack_head
+from .errors import ProtocolError
+from .spelling import plain_loads, spell
+from .link import Link, link
+
+
+def greet(self, payload):
+    """The controller's HELLO, and ours."""
+    config = plain_loads(payload)
+    if type(config) is not dict or not {"protocol", "nonce"} <= set(config):
+        raise ProtocolError("a HELLO without protocol or nonce")
+    get = config.get
+    self.greeted = True
+    self.window = get("window", 0)
+    self.quarter = self.window // 4 or UNLIMITED
+    self.cut = min(CUT, get("max_frame", CUT))
+    # The controller may execute code here: its limit may as well be ours.
+    self.max_item = self.peer_max_item = get("max_item", 1 << 31)
+    self.max_channels = get("max_channels", 1024)
+    self.execmodel = get("execmodel", "thread")
+    self.debug = get("debug", 0)
+    self.name = get("id", "gateway")
+    reply = {
+        "protocol": (1, 0), "version": VERSION, "max_frame": MAX_FRAME, "max_item": self.max_item,
+        "capabilities": [], "agent": "portable", "python": "%d.%d.%d" % sys.version_info[:3],
+        "implementation": sys.implementation.name, "pid": self.pid,
+        "executable": (sys.executable or "").encode("utf-8", "replace").decode(),
+    }
+    error = None
+    if (config["protocol"][0] != 1 or self.execmodel != "thread"
+            or "chdir" in config or "nice" in config or "env" in config):
+        error = settle(config)
+    if error:
+        reply["error"] = error
+    if self.debug:
+        trace("creating workergateway on %r" % self)
+    nonce = "".join(map("{:02x}".format, config["nonce"]))
+    marker = "<GW1 %s%s>\n" % (nonce[16:], nonce[:16])
+    hello = spell(reply)
+    self.control.append(marker.encode() + pack_head(HELLO | len(hello) << 8, 0) + hello)
+    self.flush()
+    if error:
+        leave(1)
+
+
+@rare
+def settle(config):
+    """Whatever is not the default; gives the text of what we cannot do."""
+    if config["protocol"][0] != 1:
+        return "protocol %r: this agent speaks 1.0" % (config["protocol"],)
+    if config["execmodel"] not in ("thread", "main_thread_only"):
+        return "execmodel %r" % config["execmodel"]
+    try:
+        for name, value in config.get("env", {}).items():  # UTF-8 whatever the locale says
+            os.environb[name.encode()] = value.encode()
+        os.nice(config.get("nice", 0))
+        if config.get("chdir"):
+            path = config["chdir"].encode()
+            if not os.path.isdir(path):
+                os.mkdir(path)
+            os.chdir(path)
+    except Exception as error:
+        return "%s: %s" % (type(error).__name__, error)
+
+
+@rare
+def trace(text):
+    """EXECNET-SURFACE.md, section 11. Never raises."""
+    try:
+        line = "[%d] %s\n" % (getpid(), text)
+        if link.debug == 2:
+            sys.stderr.write(line)
+        else:
+            import tempfile
+
+            with open(os.path.join(tempfile.gettempdir(), "execnet-debug-%d" % getpid()), "a") as file:
+                file.write(line)
+    except Exception:
+        pass
+
+
+def widen(fd):
+    """A pipe of 1 MiB moves three times as much as one of 64 KiB (TARGETS.md)."""
+    import fcntl
+
+    try:
+        fcntl.fcntl(fd, 1031, BATCH)  # F_SETPIPE_SZ
+    except OSError:
+        pass  # a socket, or the user has too many pipes
+
+
+def watch_forks(link):
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=link.after_fork)
+        return
+    fork = os.fork  # 3.6
+
+    def guarded_fork():
+        pid = fork()
+        if not pid:
+            link.after_fork()
+        return pid
+
+    os.fork = guarded_fork
+
+
+def main():
+    global link
+    sys.path[:] = path  # stage 0 has taken the current directory out
+    fd_in, fd_out = take_stdio()
+    os.set_blocking(fd_out, False)
+    widen(fd_out)
+    link = Link(fd_in, fd_out)
+    watch_forks(link)
+    Tasks(link).serve()
+    if link.out or link.rest:
+        link.flush_at_end()
+    leave()

@@ -1,0 +1,137 @@
+"""Channels come and go: OPEN, CREDIT, CLOSE and the other control frames."""
+from _weakref import ref
+
+from .task import rare
+from .wire import (
+    CLOSE, CLOSE_ERROR, CREDIT, CUT, HELLO, INTERRUPT, LAST_MESSAGE, OPEN, PING, PONG, STATUS, STATUS_REPLY,
+    TERMINATE, part, unpack_u64)
+from .errors import ProtocolError, RemoteError
+from .spelling import spell
+from .channel import Channel
+from .boot import greet
+
+
+@part
+class Control:
+    """Of Link: the channels and the control frames. The leader's, where a frame is handled."""
+
+    def find(self, number):
+        """The live channel, or None when it is closed here."""
+        reference = self.channels.get(number)
+        if reference is not None:
+            return reference()
+        self.check_known(number)
+
+    def find_for_exec(self, number):
+        channel = self.find(number)
+        if channel and (channel._arrived or not number & 1):
+            raise ProtocolError("an EXEC that is not the first item of channel %d" % number)
+        return channel
+
+    def check_known(self, number):
+        if number > (self.last_theirs if number & 1 else self.last_ours) or not number:
+            raise ProtocolError("channel %d was never opened" % number)
+
+    def open_theirs(self, number):
+        if not number & 1 or number <= self.last_theirs or not self.greeted:
+            raise ProtocolError("channel %d cannot be opened" % number)
+        self.last_theirs = number
+        # Held here until its task starts, or an item brings it to the user.
+        self.opening[number] = self.add_channel(number)
+
+    def add_channel(self, number):
+        new = Channel(self, number)
+        self.channels[number] = ref(new)
+        return new
+
+    @rare
+    def new_channel(self):
+        with self.wire:
+            if self.lost:
+                raise OSError("no new channel: %s" % self.lost)
+            if sum(not number & 1 for number in self.channels) >= self.max_channels:
+                raise OSError("no new channel: %d are open" % self.max_channels)
+            self.last_ours += 2
+            new = self.add_channel(self.last_ours)
+            self.push(OPEN, new.id)
+        self.flush()
+        return new
+
+    @rare
+    def channel_by_id(self, number):
+        """What a reference in an item stands for; a closed channel if it is gone here."""
+        found = self.opening.pop(number, None) or self.find(number)
+        if found is None:
+            found = Channel(self, number)
+            found._closed = found._ended = True
+            found._sendable = False
+        return found
+
+    # -- control frames
+
+    def control_frame(self, kind, number, payload):
+        if kind == TERMINATE and not number and not payload and self.greeted:
+            self.end(EOFError("terminated by the controller"))
+        elif kind == HELLO and not number and not self.greeted:
+            greet(self, payload)
+        elif kind == OPEN and number and not payload:
+            self.open_theirs(number)
+        else:
+            self.other_frame(kind, number, payload)
+
+    @rare
+    def other_frame(self, kind, number, payload):
+        size = len(payload)
+        # Needs a channel?, size of the payload or None for any
+        channel, right_size = {
+            PING: (False, 8), PONG: (False, 8), STATUS: (False, 8), CREDIT: (True, 8), CLOSE: (True, 0), CLOSE_ERROR: (True, None),
+            LAST_MESSAGE: (True, 0), INTERRUPT: (True, 0)}.get(kind, (None, 0))
+        if channel is not bool(number) or right_size not in (None, size) or size > CUT or not self.greeted:
+            raise ProtocolError("kind %#x with %d bytes on channel %d" % (kind, size, number))
+        if kind == CREDIT:
+            self.credit(number, unpack_u64(payload)[0])
+        elif kind == PING:
+            self.answer(PONG, payload)
+        elif kind == STATUS:
+            self.answer(STATUS_REPLY, payload + spell({
+                "numchannels": len(self.channels), "numexecuting": self.executing, "execmodel": self.execmodel}))
+        elif kind == INTERRUPT:
+            self.check_known(number)
+        elif kind != PONG:
+            self.closed_by_peer(kind, number, payload)
+
+    @rare
+    def answer(self, kind, payload):
+        self.push(kind, 0, payload)
+        self.flush(False)
+
+    @rare
+    def credit(self, number, amount):
+        channel = self.find(number)
+        if not self.window or not amount:
+            raise ProtocolError("credit of %d with a window of %d" % (amount, self.window))
+        if channel is None:
+            return
+        with self.wire:
+            channel._credit += amount
+            if channel._credit > self.window:
+                raise ProtocolError("credit above the window on channel %d" % number)
+            if channel._outgoing and channel not in self.turns:
+                self.turns.append(channel)
+        if channel._outgoing:
+            self.flush(False)
+
+    @rare
+    def closed_by_peer(self, kind, number, payload):
+        channel = self.find(number)
+        if channel is None:
+            return
+        with self.wire:
+            if kind == CLOSE_ERROR:
+                channel._errors.append(RemoteError(payload.decode("utf-8", "replace")))
+            if kind == LAST_MESSAGE:
+                channel._ended = True
+                channel._arriving = None
+            else:
+                channel._set_closed()
+        self.wake(channel._bells)

@@ -1,0 +1,190 @@
+"""Items by pickle: encode, decode, and the checks that pickle does not make."""
+import sys
+
+from .task import get_ident, rare
+from .wire import BYTES, MAX_DEPTH, MAX_INT, PICKLE, STR, readv
+from .errors import DumpError, ProtocolError, TOO_DEEP, check_text, refuse
+from .spelling import spell
+from .channel import Channel
+from .link import link
+
+
+@rare
+def import_pickle():
+    """_pickle imports functools only for its `partial`: with the C module in that place
+    the import takes 0.4 instead of 2 ms. Not when user code may import it meanwhile."""
+    global loads
+    try:
+        borrow = get_ident() == link.main_ident and not {"functools", "threading"} & set(sys.modules)
+        if borrow:
+            sys.modules["functools"] = __import__("_functools")
+        try:
+            import _pickle as pickle
+        finally:
+            if borrow:
+                del sys.modules["functools"]
+    except ImportError:  # PyPy
+        import pickle
+    loads = pickle.loads
+    return pickle
+
+
+PLAIN = {type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset}
+
+
+@rare
+class Pickler(import_pickle().Pickler):
+    """Writes the subset of items.md. The C pickler asks us about everything that is
+    not exactly of a plain type, so the check costs nothing for those that are."""
+
+    allowed = None  # the callable of the reduction that is being written
+
+    def reducer_override(self, item):
+        kind = type(item)
+        if kind is complex:
+            self.allowed = complex
+            return complex, (item.real, item.imag)
+        if kind is Channel:
+            if item._link is not link:
+                refuse(repr(type(item)))
+            self.allowed = channel
+            return channel, (item.id,)
+        if item is self.allowed:
+            self.allowed = None
+            return NotImplemented
+        if kind in PLAIN:  # PyPy's pickler asks about these, too
+            return NotImplemented
+        refuse(repr(bytearray if item is bytearray else type(item)))
+
+
+picklers = []  # ready for use: (chunks, pickler); making one costs 0.8 us
+
+
+@rare
+def new_pickler():
+    chunks = []
+    pickler = Pickler(Sink(chunks.append), 4)
+    pickler.fast = True  # no memo
+    if sys.version_info < (3, 8):
+        pickler.dispatch_table = OldReducers()
+    return chunks, pickler
+
+
+@rare
+class Sink:
+    """The file of a pickler: what it writes goes into a list, and is not copied there."""
+
+    def __init__(self, write):
+        self.write = write
+
+
+@rare
+class OldReducers:
+    """3.6 and 3.7 have no reducer_override. Classes and functions pass by this table;
+    dumps() finds them by the opcode they leave behind."""
+
+    def __getitem__(self, kind):
+        if kind is complex:
+            return lambda item: (complex, (item.real, item.imag))
+        if kind is Channel:
+            return lambda item: (channel, (item.id,)) if item._link is link else refuse(repr(type(item)))
+        refuse(repr(kind))
+
+
+@rare
+def dumps(item):
+    try:
+        entry = picklers.pop()
+    except IndexError:
+        entry = new_pickler()
+    chunks, pickler = entry
+    try:
+        pickler.dump(item)
+    except DumpError:
+        raise
+    except (KeyError, ValueError, RecursionError):  # cyclic, deep, or many frozensets: each is a level for good
+        chunks = None
+    except Exception as error:  # no memory; the pickler is not used again
+        refuse("%r: %s: %s" % (type(item), type(error).__name__, error))
+    if chunks:
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        if b"\x91" not in data:  # FROZENSET
+            picklers.append(entry)
+    else:
+        data = spell(item)
+    size = len(data)
+    if (
+        b"\xed" in data  # surrogates start with it, and some eastern scripts
+        or size > MAX_INT and b"\x8b" in data  # LONG4
+        # Up to 3.11 the pickler gives up at the recursion limit, no higher than ours by default.
+        or size > 2 * MAX_DEPTH and (sys.version_info >= (3, 12) or sys.getrecursionlimit() > MAX_DEPTH or not readv)
+        or b"\x93" in data and sys.version_info < (3, 8)  # STACK_GLOBAL
+    ):
+        audit(item)
+    return data
+
+
+@rare
+def audit(item):
+    """Refuses what the pickler lets pass: lone surrogates, nesting, huge ints, classes.
+
+    Level by level, without recursion. Called when the stream may hold such a thing.
+    """
+    level = [item]
+    depth = 0
+    while level:
+        below = []
+        kinds = set(map(type, level))
+        depth += not kinds.isdisjoint((list, tuple, dict, set, frozenset))
+        for kind in kinds:
+            if kind not in PLAIN and kind is not complex and kind is not Channel:
+                refuse(repr(kind))
+        for value in level:
+            kind = type(value)
+            if kind is str:
+                check_text(value)
+            elif kind is int:
+                if value.bit_length() > 8 * MAX_INT - 1:
+                    refuse("an int of more than %d bytes" % MAX_INT)
+            elif kind is dict:
+                below.extend(value)
+                below.extend(value.values())
+            elif kind in (list, tuple, set, frozenset):
+                below.extend(value)
+        if depth > MAX_DEPTH:
+            refuse(TOO_DEEP)
+        level = below
+
+
+@rare
+def encode(item):
+    """Tag and payload of an item that is not a small int."""
+    kind = type(item)
+    if kind is bytes:
+        return BYTES, item
+    if kind is str:
+        return STR, check_text(item)
+    return PICKLE, dumps(item)
+
+
+loads = None  # pickle's, when something was decoded
+
+
+@rare
+def decode(tag, data):
+    if tag == BYTES:
+        return data
+    try:
+        if tag == STR:
+            return str(data, "utf-8")
+        return (loads or import_pickle().loads)(data)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ProtocolError("an item that cannot be read: %s: %s" % (type(error).__name__, error))
+
+
+def channel(number):
+    """Stands in pickles as _gangway.channel: the channel with this id."""
+    return link.channel_by_id(number)

@@ -1,0 +1,150 @@
+// Row D22: an allocation that fails while a connection reads or writes ends that
+// connection at most, and nothing leaks.
+#include <gtest/gtest.h>
+
+#include <list>
+#include <new>
+
+#include "tests/support/connected.hpp"
+#include "tests/support/fail_count.hpp"
+
+namespace gangway::testing {
+namespace {
+
+Bytes everything() {
+  return frame(ControlKind::hello, 0, pattern(300)) + frame(ControlKind::open, 2) + item(ItemKind::integer, 1, number(1)) +
+         item(ItemKind::bytes, 1, pattern(5000)) + begin(ItemKind::str, 2, 9000, pattern(3000)) +
+         item(ItemKind::str, 2, pattern(5000), Part::middle) + frame(ControlKind::ping, 0, number(3)) +
+         item(ItemKind::str, 2, pattern(1000), Part::end) + frame(0x99, 0, pattern(400)) +
+         frame(ControlKind::close_error, 2, bytes_of("a text that is too long to be kept in the string itself")) +
+         frame(ControlKind::close, 1);
+}
+
+/// Runs `work` with the first, the second ... allocation failing until it succeeds.
+template <class Work>
+void for_each_failure(Work work) {
+  work(nullptr);  // whatever is allocated once and kept
+  std::size_t failures = 0;
+  for (;; ++failures) {
+    const std::ptrdiff_t before = live_blocks();
+    std::optional<FailCount> fail;
+    bool failed = false;
+    work([&](bool on) {
+      if (on) {
+        fail.emplace(failures);
+      } else {
+        failed = fail->failed();
+        fail.reset();
+      }
+    });
+    ASSERT_EQ(live_blocks(), before) << "after a failure of allocation " << failures;
+    if (!failed) break;
+    ASSERT_LT(failures, 10'000U);
+  }
+  EXPECT_GT(failures, 5U);
+}
+
+using Switch = std::function<void(bool)>;
+
+TEST(AllocationFailure, is_contained_while_a_machine_reads) {
+  for (const std::size_t step : {std::size_t{1} << 20, std::size_t{700}, std::size_t{13}}) {
+    const Bytes stream = everything();
+    for_each_failure([&](const Switch& failing) {
+      Machine at(Machine::settings_of(Side::controller, 64 * 1024), Machine::Start::fresh);
+      const auto channel = at.machine.open();
+      if (failing) failing(true);
+      bool survived = true;
+      try {
+        for (auto rest = stream.span(); !rest.empty();) {
+          const auto piece = rest.first(std::min(step, rest.size()));
+          EXPECT_TRUE(at.machine.feed(piece));
+          rest = rest.subspan(piece.size());
+          while (at.machine.take(*channel)) {
+          }
+        }
+      } catch (const std::bad_alloc&) {
+        survived = false;
+      }
+      if (failing) failing(false);
+      at.machine.fail(errc::protocol_error);
+      EXPECT_EQ(at.machine.live(), 0U);
+      if (survived && !failing) {
+        EXPECT_TRUE(channel->closed);
+      }
+    });
+  }
+}
+
+TEST(AllocationFailure, is_contained_while_a_machine_writes) {
+  for_each_failure([&](const Switch& failing) {
+    Machine at(Side::controller, 64 * 1024);
+    std::list<Send> sends;
+    for (const std::size_t size : {10UL, 5000UL, 90'000UL, 3UL}) sends.emplace_back(ItemKind::bytes, pattern(size));
+    const Bytes small = pattern(100);
+    std::size_t started = 0;
+    if (failing) failing(true);
+    try {
+      const auto a = at.machine.open(), b = at.machine.open();
+      (void)at.machine.send_now(*b, ItemKind::bytes, small.span());
+      for (Send& send : sends) {
+        at.machine.send(started % 2 == 0 ? a : b, send);
+        ++started;
+      }
+      at.machine.ping(1);
+      std::array<iovec, 16> room;
+      for (std::span<const iovec> pieces; !(pieces = at.machine.gather(room)).empty();) at.machine.written(pieces[0].iov_len / 2 + 1);
+      at.machine.close(a, "an error text that is too long to be kept in the string itself");
+    } catch (const std::bad_alloc&) {
+    }
+    if (failing) failing(false);
+    at.machine.fail(errc::protocol_error);
+    for (const Send& send : sends) {
+      EXPECT_EQ(send.times, started > 0 ? 1 : 0);
+      if (started > 0) --started;
+    }
+    EXPECT_FALSE(at.machine.has_output());
+  });
+}
+
+// The connection ends, or the call throws; whoever shares the runtime goes on.
+TEST(AllocationFailure, ends_one_connection_and_not_its_neighbour) {
+  const auto runtime = Runtime::create();
+  const auto neighbour_script = std::make_shared<Script>(runtime->io());
+  End neighbour(runtime, std::make_unique<ScriptStream>(neighbour_script), {});
+  neighbour.start();
+  neighbour_script->gives(frame(ControlKind::hello, 0, detail::encode_pickle(Dict{})));
+  ASSERT_TRUE(neighbour->wait_ready(in(20s)));
+  Channel beside = open(neighbour);
+  const Bytes hello = frame(ControlKind::hello, 0, detail::encode_pickle(Dict{}));
+  const Bytes stream = everything();
+  const Bytes rest(stream.span().subspan(308));
+  std::size_t n = 0;
+  for (bool failed = true; failed && n < 2000; ++n) {
+    const auto script = std::make_shared<Script>(runtime->io());
+    End end(runtime, std::make_unique<ScriptStream>(script), {});
+    end.start();
+    Channel channel = open(end);
+    script->gives_one_by_one(hello + rest, 900);
+    script->gives_end();
+    {
+      const FailCount fail(n);
+      try {
+        channel.send_bytes(rest.span());
+        (void)channel.receive(20s);
+        (void)channel.receive(20s);
+        (void)channel.receive(20s);
+      } catch (const Error&) {
+      } catch (const std::bad_alloc&) {
+      }
+      failed = fail.failed();
+    }
+    if (!test::eventually([&] { return end->finished(); })) ADD_FAILURE() << "after a failure of allocation " << n;
+    neighbour_script->gives(item(ItemKind::integer, 1, number(n)));
+    ASSERT_EQ(beside.receive<std::size_t>(20s), n);
+  }
+  EXPECT_GT(n, 10U);
+  neighbour->finish({errc::terminated, "", {}});
+}
+
+}  // namespace
+}  // namespace gangway::testing
