@@ -71,11 +71,14 @@ class Operation : public detail::ChannelWaiter, public std::enable_shared_from_t
   [[nodiscard]] virtual bool withdraw() { return channel_->connection->remove_waiter(channel_->state, *this); }
   virtual void complete_cancelled() = 0;
 
-  // The slot belongs to the handler's executor: only there may it be touched.
+  // The slot belongs to the handler's executor: only there may it be touched. And once the
+  // handler may run, its context is touched no more from here: it may end the context.
   template <class... Results>
   void complete(error_code error, Results... results) {
-    boost::asio::prefer(executor_, boost::asio::execution::blocking.never)
-        .execute([handler = std::move(handler_), error, ... results = std::move(results)]() mutable {
+    namespace execution = boost::asio::execution;
+    boost::asio::prefer(executor_, execution::blocking.never, execution::outstanding_work.untracked)
+        .execute([work = std::move(executor_), handler = std::move(handler_), error,
+                  ... results = std::move(results)]() mutable {
           boost::asio::get_associated_cancellation_slot(handler).clear();
           std::move(handler)(error, std::move(results)...);
         });
@@ -98,7 +101,7 @@ class Operation : public detail::ChannelWaiter, public std::enable_shared_from_t
   const std::shared_ptr<ChannelHandle> channel_;
   Handler handler_;
   const std::shared_ptr<detail::CallbackThread> callbacks_;
-  const boost::asio::any_completion_executor executor_;  // keeps its context running meanwhile
+  boost::asio::any_completion_executor executor_;  // keeps its context running meanwhile
   std::shared_ptr<Operation> self_;
   std::atomic<bool> cancelled_{false};
 };

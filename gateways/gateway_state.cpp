@@ -122,14 +122,18 @@ std::optional<Clock::duration> GatewayState::unresponsive() {
 // --- the end
 
 void GatewayState::on_stream_end(ConnectionEnd end) {
+  bool asked;
   {
     const std::lock_guard lock(mutex_);
     stream_end_ = std::move(end);
+    asked = asked_to_end_;
   }
+  // An agent that was asked to end may let its tasks finish; terminate() and the keeper
+  // see to it that this does not take for ever.
   if (process_->ended())
     conclude();
   else
-    after(exit_patience, &GatewayState::ask_keeper);
+    after(exit_patience, asked ? &GatewayState::conclude : &GatewayState::ask_keeper);
 }
 
 void GatewayState::on_process_exit() {

@@ -82,7 +82,7 @@ TEST_P(Termination, a_task_that_ends_within_the_grace_may_finish) {
         try:
             channel.receive()
         except EOFError:
-            time.sleep(0.3)
+            time.sleep(1)
             open(os.environ["DIR"] + "/done", "w").close()
       )");
   EXPECT_EQ(take<int>(channel), 1);
@@ -132,7 +132,7 @@ TEST_P(Termination, timeout_of_zero_kills_what_does_not_go_at_once) {
 
 TEST_P(Termination, without_a_timeout_it_waits_for_the_tasks) {
   Gateway gateway = start();
-  Channel channel = gateway.remote_exec("import time\nchannel.send(1)\ntime.sleep(0.5)");
+  Channel channel = gateway.remote_exec("import time\nchannel.send(1)\ntime.sleep(1)");
   EXPECT_EQ(take<int>(channel), 1);
   EXPECT_THAT(group().terminate().killed, IsEmpty());
   EXPECT_EQ(gateway.death().exit_status, 0);

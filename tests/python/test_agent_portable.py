@@ -485,7 +485,6 @@ def test_traceback_shows_the_users_frames_only(agent):
     assert "_gangway" not in text.replace("_gangway.DumpError", "") and "can't serialize" in text
 
 
-@pytest.mark.core
 def test_syntax_error_is_reported_with_its_line(agent):
     text = error_of(agent, "x = 1\ny = = 2\n")
     assert text.startswith("Traceback (most recent call last):") and 'File "<remote exec>", line 2' in text
@@ -783,7 +782,6 @@ except EOFError:
     assert agent.receive(number) == (False, None)
 
 
-@pytest.mark.core
 def test_each_item_goes_to_exactly_one_of_many_receivers(agent):
     number = agent.remote_exec("""
 import threading
@@ -857,7 +855,6 @@ channel.receive()
 # --- liveness --------------------------------------------------------------------------
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("busy", ["while not stop: pass", "import time\nwhile not stop: time.sleep(0.1)", "channel.receive()"])
 def test_ping_status_and_credit_are_handled_while_tasks_are_busy(python, busy):
     with start(python, window=1 << 20) as agent:
@@ -904,7 +901,6 @@ def test_sends_before_a_hard_exit_are_not_lost(agent):
 # --- flow control ----------------------------------------------------------------------
 
 
-@pytest.mark.core
 def test_sender_stops_at_the_window_and_control_frames_pass(python):
     with start(python, window=4096) as agent:
         agent.window = 0  # no credit from receive()
@@ -1055,6 +1051,31 @@ def test_session_may_arrive_byte_by_byte(agent):
     agent.waitclose(number)
 
 
+def frames_of(data):
+    at = 0
+    while at < len(data):
+        end = at + 8 + (struct.unpack_from("<I", data, at)[0] >> 8)
+        yield data[at:end]
+        at = end
+
+
+def test_large_item_is_whole_whatever_comes_between_its_frames(agent):
+    """The agent reads several frames at once, and expects the item's next one behind each."""
+    first, second = (agent.remote_exec("for x in channel: channel.send(x)") for _ in range(2))
+    items = [os.urandom(1 << 20) for _ in range(4)]
+    one, two, three, four = (list(frames_of(item_frames(n, item))) for n, item in zip((first, second, first, first), items))
+    agent.write(b"".join(one))  # as expected
+    agent.write(b"".join(a + b for a, b in zip(three, two)))
+    assert [agent.receive(first), agent.receive(first), agent.receive(second)] == [items[0], items[2], items[1]]
+    agent.write(b"".join(four[:5]) + frame(PING, 0, bytes(8)) + b"".join(four[5:9]) + frame(0x80, 0, bytes(5)) + b"".join(four[9:]))
+    assert agent.receive(first) == items[3]
+    agent.write(b"".join(item_frames(first, items[0], cut=cut) for cut in (5000, 65536, 65535, 200000)))
+    for _ in range(4):
+        assert agent.receive(first) == items[0]
+    agent.write(b"".join(four[:3]) + frame(CLOSE, first) + b"".join(four[3:]))  # the rest is dropped
+    assert agent.run("channel.send(1)") == [1]
+
+
 # --- the end ---------------------------------------------------------------------------
 
 
@@ -1112,7 +1133,6 @@ with open(%r, "w") as file:
         assert eval(file.read()) == ["eof", "eof", "os"] * 2 + [False]
 
 
-@pytest.mark.core
 def test_running_task_is_interrupted_after_a_grace_period(python, tmp_path):
     path = str(tmp_path / "out")
     with start(python, impatient=True) as agent:
@@ -1132,7 +1152,6 @@ except KeyboardInterrupt:
         assert os.path.exists(path)
 
 
-@pytest.mark.core
 def test_atexit_functions_run_and_output_is_flushed(agent):
     agent.run("import atexit, sys\natexit.register(lambda: sys.stderr.write('bye'))")
     assert agent.terminate() == 0 and agent.stderr == b"bye"
@@ -1144,7 +1163,6 @@ def test_non_daemon_thread_does_not_hold_up_the_end(agent):
     assert agent.terminate() == 0 and time.monotonic() - begin < 3
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("code, status", [
     ("import os; os._exit(3)", 3), ("import os; os.abort()", -signal.SIGABRT),
     ("import os; os.kill(os.getpid(), 9)", -9), ("import os; os.kill(os.getpid(), 15)", -15),
@@ -1193,7 +1211,6 @@ while True: pass
     wait_until(lambda: not alive(worker) and not alive(child))
 
 
-@pytest.mark.core
 def test_hang_up_ends_a_worker_that_does_not_react(python):
     with start(python, impatient=True) as running, start(python, impatient=True) as stopped:
         for agent in running, stopped:

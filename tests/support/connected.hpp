@@ -64,7 +64,8 @@ struct End {
   std::shared_ptr<Connection> connection;
 
   End() = default;
-  End(const std::shared_ptr<Runtime>& runtime, std::unique_ptr<detail::ByteStream> stream, const Multiplexer::Settings& settings)
+  End(const std::shared_ptr<Runtime>& runtime, std::unique_ptr<detail::ByteStream> stream,
+      const Multiplexer::Settings& settings)
       : connection(std::make_shared<Connection>(runtime, std::move(stream), settings)) {
     owner->connection = connection;
   }

@@ -13,7 +13,8 @@ constexpr std::array item_names = {"PICKLE", "BYTES", "STR", "INT", "EXEC"};
 constexpr std::array part_names = {"middle", "begin", "end", "whole"};
 
 bool has_number(ControlKind kind) {
-  return kind == ControlKind::ping || kind == ControlKind::pong || kind == ControlKind::status || kind == ControlKind::credit;
+  return kind == ControlKind::ping || kind == ControlKind::pong || kind == ControlKind::status ||
+         kind == ControlKind::credit;
 }
 
 }  // namespace
@@ -83,8 +84,12 @@ std::optional<std::string> Machine::on_hello(std::span<const std::byte> pickle) 
   events.push_back("hello " + std::to_string(pickle.size()));
   return hello_refused;
 }
-void Machine::on_open(const Multiplexer::ChannelPtr& channel) { events.push_back("open " + std::to_string(channel->id)); }
-void Machine::on_item(const Multiplexer::ChannelPtr& channel) { events.push_back("item " + std::to_string(channel->id)); }
+void Machine::on_open(const Multiplexer::ChannelPtr& channel) {
+  events.push_back("open " + std::to_string(channel->id));
+}
+void Machine::on_item(const Multiplexer::ChannelPtr& channel) {
+  events.push_back("item " + std::to_string(channel->id));
+}
 void Machine::on_end(const Multiplexer::ChannelPtr& channel) { events.push_back("end " + std::to_string(channel->id)); }
 void Machine::on_exec(const Multiplexer::ChannelPtr& channel, Bytes request) {
   events.push_back("exec " + std::to_string(channel->id) + " " + std::string(request.view()));

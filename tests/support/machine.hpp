@@ -38,7 +38,8 @@ using detail::Side;
 [[nodiscard]] inline Bytes pattern(std::size_t size, std::size_t seed = 0) {
   Bytes result;
   result.resize_uninitialized(size);
-  for (std::size_t i = 0; i < size; ++i) result[i] = static_cast<std::byte>((i * 131 + (i >> 8) * 7 + seed * 29) & 0xff);
+  for (std::size_t i = 0; i < size; ++i)
+    result[i] = static_cast<std::byte>((i * 131 + (i >> 8) * 7 + seed * 29) & 0xff);
   return result;
 }
 
@@ -55,10 +56,16 @@ using detail::Side;
   return frame(static_cast<std::uint8_t>(kind), channel, payload);
 }
 
-enum class Part : std::uint8_t { middle = 0, begin = detail::frame_begin, end = detail::frame_end, whole = detail::frame_whole };
+enum class Part : std::uint8_t {
+  middle = 0,
+  begin = detail::frame_begin,
+  end = detail::frame_end,
+  whole = detail::frame_whole
+};
 
 [[nodiscard]] inline Bytes item(ItemKind kind, std::uint32_t channel, const Bytes& payload, Part part = Part::whole) {
-  return frame(static_cast<std::uint8_t>(static_cast<std::uint8_t>(kind) | static_cast<std::uint8_t>(part)), channel, payload);
+  return frame(static_cast<std::uint8_t>(static_cast<std::uint8_t>(kind) | static_cast<std::uint8_t>(part)), channel,
+               payload);
 }
 /// The first frame of a fragmented item.
 [[nodiscard]] inline Bytes begin(ItemKind kind, std::uint32_t channel, std::uint64_t total, const Bytes& first) {

@@ -83,7 +83,8 @@ TEST_F(ScriptedTest, everything_is_written_byte_by_byte_with_EAGAIN_between) {
   Channel channel = open(end);
   channel.send("text");
   channel.send_bytes(pattern(6000).span(), patience);
-  Bytes expected = frame(ControlKind::open, 1) + item(ItemKind::str, 1, bytes_of("text")) + item(ItemKind::bytes, 1, pattern(6000));
+  Bytes expected =
+      frame(ControlKind::open, 1) + item(ItemKind::str, 1, bytes_of("text")) + item(ItemKind::bytes, 1, pattern(6000));
   EXPECT_TRUE(test::eventually([&] { return script->written() == hello + expected; }, patience));
 }
 
@@ -133,7 +134,8 @@ TEST_F(ScriptedTest, what_the_peer_wrote_before_it_stopped_reading_is_delivered)
 TEST_F(ScriptedTest, items_before_a_protocol_error_are_delivered_and_the_error_says_what_was_wrong) {
   start();
   Channel channel = open(end);
-  script->gives(hello + item(ItemKind::integer, 1, number(4)) + frame(ControlKind::terminate) + item(ItemKind::integer, 1, number(5)));
+  script->gives(hello + item(ItemKind::integer, 1, number(4)) + frame(ControlKind::terminate) +
+                item(ItemKind::integer, 1, number(5)));
   EXPECT_EQ(channel.receive<int>(patience), 4);
   const Failure failure = failure_of([&] { (void)channel.receive(patience); });
   EXPECT_EQ(failure.code, errc::protocol_error);
@@ -152,6 +154,34 @@ TEST_F(ScriptedTest, the_owner_refuses_a_HELLO_with_its_reason) {
   end.owner->refuse = "too old for us";
   script->gives(hello);
   EXPECT_THAT(failure_of([&] { (void)end->wait_ready(in(patience)); }).text, HasSubstr("too old for us"));
+}
+
+// None of the limits is the peer's to raise.
+TEST_F(ScriptedTest, what_a_HELLO_promises_raises_no_limit) {
+  const Bytes boastful = frame(ControlKind::hello, 0,
+                               detail::encode_pickle(Dict{{"max_frame", 1 << 30},
+                                                          {"max_item", std::int64_t{1} << 62},
+                                                          {"window", std::int64_t{1} << 62},
+                                                          {"max_channels", 1 << 30}}));
+  Bytes opens;
+  for (std::uint32_t i = 1; i <= limits::peer_channels + 1; ++i) opens = opens + frame(ControlKind::open, 2 * i);
+  const std::pair<Bytes, const char*> table[] = {
+      {header(0x32, limits::frame_accepted + 1, 1), "262144 are accepted"},
+      {begin(ItemKind::bytes, 1, limits::item + 1, pattern(1)), "over max_item"},
+      {item(ItemKind::bytes, 1, pattern(64 * 1024 - 31)), "beyond its credit"},
+      {opens, "more than 1024 channels"},
+  };
+  for (const auto& [frames, reason] : table) {
+    start();
+    Channel channel = open(end);
+    script->gives(boastful + frames);
+    const Failure failure = failure_of([&, channel]() mutable { (void)channel.receive(patience); });
+    EXPECT_EQ(failure.code, errc::protocol_error);
+    EXPECT_THAT(failure.text, HasSubstr(reason));
+    channel = {};
+    end = {};
+    script = std::make_shared<Script>(runtime->io());
+  }
 }
 
 TEST_F(ScriptedTest, noise_before_the_marker_is_skipped_and_kept) {
@@ -208,7 +238,8 @@ TEST_F(ConnectedTest, everybody_who_waits_is_told_of_the_end_once) {
     wait([&] { (void)silent->wait_ready({}); });
   }
   for (auto& each : waiting) EXPECT_FALSE(is_ready(each, 5ms));
-  const ConnectionEnd end{errc::connection_lost, "the cable was cut", {.exit_status = 7, .signal = {}, .stderr_tail = "last words"}};
+  const ConnectionEnd end{
+      errc::connection_lost, "the cable was cut", {.exit_status = 7, .signal = {}, .stderr_tail = "last words"}};
   controller->finish(end);
   controller->finish({errc::terminated, "too late", {}});
   silent->finish(end);
@@ -221,9 +252,10 @@ TEST_F(ConnectedTest, everybody_who_waits_is_told_of_the_end_once) {
   }
   // And everybody who comes later.
   for (const auto& what : std::vector<std::function<void()>>{
-           [channel = here]() mutable { (void)channel.receive(0s); }, [channel = here]() mutable { channel.waitclose(0s); },
-           [channel = here]() mutable { channel.send(1); }, [&] { (void)controller->status({}); },
-           [&] { controller->ping({}); }, [&] { (void)controller->open_channel(); }}) {
+           [channel = here]() mutable { (void)channel.receive(0s); },
+           [channel = here]() mutable { channel.waitclose(0s); }, [channel = here]() mutable { channel.send(1); },
+           [&] { (void)controller->status({}); }, [&] { controller->ping({}); },
+           [&] { (void)controller->open_channel(); }}) {
     const Failure failure = failure_of(what);
     EXPECT_EQ(failure.code, errc::connection_lost);
     EXPECT_EQ(failure.text, "the cable was cut");
@@ -285,7 +317,8 @@ TEST_F(ConnectedTest, a_send_that_times_out_before_its_first_byte_was_not_sent) 
   connect(1024);
   auto [here, there] = channel();
   here.send_bytes(pattern(992).span());
-  const Failure failure = failure_of([&, channel = here]() mutable { channel.send_bytes(pattern(500, 1).span(), 5ms); });
+  const Failure failure =
+      failure_of([&, channel = here]() mutable { channel.send_bytes(pattern(500, 1).span(), 5ms); });
   EXPECT_EQ(failure.code, errc::timed_out);
   EXPECT_THAT(failure.text, HasSubstr("nothing was sent"));
   EXPECT_EQ(there.receive<Bytes>(patience).size(), 992U);
@@ -373,7 +406,8 @@ TEST_F(ConnectedTest, closing_a_channel_ends_its_receivers_and_senders) {
     auto [here, there] = channel();
     here.send_bytes(pattern(992).span());
     auto receiving = later([channel = here]() mutable { return failure_of([&] { (void)channel.receive(); }); });
-    auto sending = later([channel = here]() mutable { return failure_of([&] { channel.send_bytes(pattern(900).span()); }); });
+    auto sending =
+        later([channel = here]() mutable { return failure_of([&] { channel.send_bytes(pattern(900).span()); }); });
     auto waiting = later([channel = here]() mutable { return failure_of([&] { channel.waitclose(); }); });
     EXPECT_FALSE(is_ready(receiving, 3ms) || is_ready(sending, 3ms) || is_ready(waiting, 3ms));
     (by_peer ? there : here).close();
@@ -583,10 +617,13 @@ TEST_F(ConnectedTest, a_flood_that_filled_the_stream_goes_out_while_nobody_waits
   go_on.set_value();
   const auto there_state = state_of(there);
   int received = 0;
-  EXPECT_TRUE(test::eventually([&] {
-    while (agent->try_receive(*there_state)) ++received;
-    return received == sent;
-  }, patience)) << received << " of " << sent;
+  EXPECT_TRUE(test::eventually(
+      [&] {
+        while (agent->try_receive(*there_state)) ++received;
+        return received == sent;
+      },
+      patience))
+      << received << " of " << sent;
 }
 
 // Row I4.
@@ -652,7 +689,8 @@ TEST_F(ConnectedTest, items_of_all_sizes_pass_through_streams_that_take_a_byte_a
       auto echo = later([channel = there]() mutable {
         for (int i = 0; i < 12; ++i) channel.send(channel.receive(patience), patience);
       });
-      for (const std::size_t size : {0UL, 1UL, 8UL, 991UL, 992UL, 993UL, 1024UL, 1025UL, 3000UL, 4096UL, 4097UL, 9000UL}) {
+      for (const std::size_t size :
+           {0UL, 1UL, 8UL, 991UL, 992UL, 993UL, 1024UL, 1025UL, 3000UL, 4096UL, 4097UL, 9000UL}) {
         here.send(pattern(size), patience);
         ASSERT_EQ(here.receive<Bytes>(patience), pattern(size)) << size;
       }

@@ -1,8 +1,8 @@
 // Windows, credit and turns: two machines coupled by hand. Rows D7, E4, E5 and E12, and
 // guarantee G3.
 #include <gmock/gmock.h>
-#include <gangway/error.hpp>
 #include <gtest/gtest.h>
+#include <gangway/error.hpp>
 
 #include <algorithm>
 #include <deque>
@@ -122,7 +122,8 @@ TEST(FlowControl, what_fits_exactly_goes_out) {
     Machine at(Side::controller, 1024);
     const auto channel = at.machine.open();
     const std::size_t left = size + 32;
-    Send fills(ItemKind::bytes, pattern(1024 - left - 32)), fits(ItemKind::pickle, pattern(size)), late(ItemKind::bytes, {});
+    Send fills(ItemKind::bytes, pattern(1024 - left - 32)), fits(ItemKind::pickle, pattern(size)),
+        late(ItemKind::bytes, {});
     at.machine.send(channel, fills);
     at.machine.send(channel, fits);
     at.machine.send(channel, late);
@@ -192,7 +193,8 @@ double fairness(const std::map<std::uint32_t, double>& shares) {  // Jain's inde
 TEST(FlowControl, ten_channels_with_endless_data_take_turns) {
   Machine at(Side::controller, limits::window);
   std::list<Send> sends;
-  for (int i = 0; i < 10; ++i) at.machine.send(at.machine.open(), sends.emplace_back(ItemKind::bytes, pattern(8 << 20)));
+  for (int i = 0; i < 10; ++i)
+    at.machine.send(at.machine.open(), sends.emplace_back(ItemKind::bytes, pattern(8 << 20)));
   std::map<std::uint32_t, double> bytes;
   for (const Frame& each : cut(at.output(20 << 20).span()))
     if (each.header.is_item()) bytes[each.header.channel] += static_cast<double>(each.payload.size());
@@ -245,7 +247,8 @@ class Pair {
   Pair(std::uint64_t window, std::uint32_t seed)
       : window_(window),
         random_(seed),
-        machines_{std::make_unique<Machine>(Side::controller, window), std::make_unique<Machine>(Side::agent, window)} {}
+        machines_{std::make_unique<Machine>(Side::controller, window), std::make_unique<Machine>(Side::agent, window)} {
+  }
 
   ~Pair() {
     for (const auto& machine : machines_) machine->machine.fail(errc::terminated);
@@ -333,7 +336,8 @@ class Pair {
     if (!one) return false;
     auto& expected = expected_[{side, id}];
     EXPECT_FALSE(expected.empty());
-    const Bytes payload = one->kind == ItemKind::integer ? number(static_cast<std::uint64_t>(one->integer)) : std::move(one->payload);
+    const Bytes payload =
+        one->kind == ItemKind::integer ? number(static_cast<std::uint64_t>(one->integer)) : std::move(one->payload);
     EXPECT_EQ(payload, expected.front()) << "an item that was not sent like this";
     expected.pop_front();
     return true;
@@ -378,9 +382,9 @@ class Pair {
 TEST(FlowControl, never_deadlocks_and_never_holds_more_than_the_window_and_an_item) {
   std::uint32_t seed = 0;
   for (const std::uint64_t window : {1024U, 1025U, 1500U, 4096U, 65'536U, 100'000U, 16U * 1024 * 1024}) {
-    for (const std::size_t largest : {std::size_t{8}, std::size_t{40}, static_cast<std::size_t>(window / 2),
-                                      static_cast<std::size_t>(window - 32), static_cast<std::size_t>(window + 1),
-                                      static_cast<std::size_t>(5 * window)}) {
+    for (const std::size_t largest :
+         {std::size_t{8}, std::size_t{40}, static_cast<std::size_t>(window / 2), static_cast<std::size_t>(window - 32),
+          static_cast<std::size_t>(window + 1), static_cast<std::size_t>(5 * window)}) {
       const std::size_t size = std::min<std::size_t>(largest, 2 << 20);
       const int items = size > 100'000 ? 40 : 400;
       for (int round = 0; round < (size > 100'000 ? 2 : 6); ++round) {

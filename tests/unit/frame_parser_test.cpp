@@ -71,11 +71,11 @@ bool read(FrameParser& parser, std::span<const std::byte> stream, std::size_t st
   return true;
 }
 
-const Bytes ten_frames = frame(ControlKind::hello, 0, pattern(300)) + frame(ControlKind::open, 1) +
-                         item(ItemKind::integer, 1, number(5)) + item(ItemKind::bytes, 1, {}) +
-                         begin(ItemKind::bytes, 1, 1000, pattern(500)) + item(ItemKind::bytes, 1, pattern(1), Part::middle) +
-                         frame(ControlKind::ping, 0, number(1)) + item(ItemKind::bytes, 1, pattern(499), Part::end) +
-                         frame(0x90, 7, pattern(40)) + frame(ControlKind::close, 1);
+const Bytes ten_frames =
+    frame(ControlKind::hello, 0, pattern(300)) + frame(ControlKind::open, 1) + item(ItemKind::integer, 1, number(5)) +
+    item(ItemKind::bytes, 1, {}) + begin(ItemKind::bytes, 1, 1000, pattern(500)) +
+    item(ItemKind::bytes, 1, pattern(1), Part::middle) + frame(ControlKind::ping, 0, number(1)) +
+    item(ItemKind::bytes, 1, pattern(499), Part::end) + frame(0x90, 7, pattern(40)) + frame(ControlKind::close, 1);
 
 TEST(FrameParser, the_same_frames_however_the_stream_is_cut) {
   for (const bool direct : {false, true}) {

@@ -12,10 +12,11 @@ namespace gangway::testing {
 namespace {
 
 Bytes everything() {
-  return frame(ControlKind::hello, 0, pattern(300)) + frame(ControlKind::open, 2) + item(ItemKind::integer, 1, number(1)) +
-         item(ItemKind::bytes, 1, pattern(5000)) + begin(ItemKind::str, 2, 9000, pattern(3000)) +
-         item(ItemKind::str, 2, pattern(5000), Part::middle) + frame(ControlKind::ping, 0, number(3)) +
-         item(ItemKind::str, 2, pattern(1000), Part::end) + frame(0x99, 0, pattern(400)) +
+  return frame(ControlKind::hello, 0, pattern(300)) + frame(ControlKind::open, 2) +
+         item(ItemKind::integer, 1, number(1)) + item(ItemKind::bytes, 1, pattern(5000)) +
+         begin(ItemKind::str, 2, 9000, pattern(3000)) + item(ItemKind::str, 2, pattern(5000), Part::middle) +
+         frame(ControlKind::ping, 0, number(3)) + item(ItemKind::str, 2, pattern(1000), Part::end) +
+         frame(0x99, 0, pattern(400)) +
          frame(ControlKind::close_error, 2, bytes_of("a text that is too long to be kept in the string itself")) +
          frame(ControlKind::close, 1);
 }
@@ -92,7 +93,8 @@ TEST(AllocationFailure, is_contained_while_a_machine_writes) {
       }
       at.machine.ping(1);
       std::array<iovec, 16> room;
-      for (std::span<const iovec> pieces; !(pieces = at.machine.gather(room)).empty();) at.machine.written(pieces[0].iov_len / 2 + 1);
+      for (std::span<const iovec> pieces; !(pieces = at.machine.gather(room)).empty();)
+        at.machine.written(pieces[0].iov_len / 2 + 1);
       at.machine.close(a, "an error text that is too long to be kept in the string itself");
     } catch (const std::bad_alloc&) {
     }

@@ -81,10 +81,11 @@ void check(const std::vector<Row>& table) {
 }
 
 /// The same row for both sides.
-void both(std::vector<Row>& table, const char* what, const std::function<Bytes(const Ids&)>& frames, const char* failure,
-          const std::function<std::vector<std::string>(const Ids&)>& events = {}) {
+void both(std::vector<Row>& table, const char* what, const std::function<Bytes(const Ids&)>& frames,
+          const char* failure, const std::function<std::vector<std::string>(const Ids&)>& events = {}) {
   for (const Side side : {Side::controller, Side::agent})
-    table.push_back({what, side, frames(ids_of(side)), failure, events ? events(ids_of(side)) : std::vector<std::string>{}});
+    table.push_back(
+        {what, side, frames(ids_of(side)), failure, events ? events(ids_of(side)) : std::vector<std::string>{}});
 }
 
 std::string on(const char* what, std::uint32_t id) { return std::string(what) + " " + std::to_string(id); }
@@ -93,14 +94,17 @@ TEST(Multiplexer, kinds_of_control_frames) {
   std::vector<Row> table;
   // Every kind that nobody has defined, in the classes where that is a mistake.
   for (unsigned kind = 0x4c; kind < 0x80; ++kind)
-    both(table, "unknown control kind", [kind](const Ids& ids) { return frame(static_cast<std::uint8_t>(kind), ids.own); },
-         "unknown control frame");
+    both(
+        table, "unknown control kind",
+        [kind](const Ids& ids) { return frame(static_cast<std::uint8_t>(kind), ids.own); }, "unknown control frame");
   for (unsigned kind = 0x80; kind <= 0xff; ++kind)
-    both(table, "optional kind, skipped with its payload",
-         [kind](const Ids&) {
-           return frame(static_cast<std::uint8_t>(kind), 77, pattern(kind * 7)) + frame(ControlKind::pong, 0, number(kind));
-         },
-         "", [kind](const Ids&) { return std::vector{"pong " + std::to_string(kind)}; });
+    both(
+        table, "optional kind, skipped with its payload",
+        [kind](const Ids&) {
+          return frame(static_cast<std::uint8_t>(kind), 77, pattern(kind * 7)) +
+                 frame(ControlKind::pong, 0, number(kind));
+        },
+        "", [kind](const Ids&) { return std::vector{"pong " + std::to_string(kind)}; });
   check(table);
 }
 
@@ -109,15 +113,19 @@ TEST(Multiplexer, kinds_of_item_frames) {
   for (unsigned kind = 0; kind < 0x40; ++kind) {
     const unsigned tag = kind & 0x0fU;
     if (tag >= 1 && tag <= 5) continue;
-    both(table, "unknown tag", [kind](const Ids& ids) { return frame(static_cast<std::uint8_t>(kind), ids.own, pattern(16)); },
-         "unknown item tag");
+    both(
+        table, "unknown tag",
+        [kind](const Ids& ids) { return frame(static_cast<std::uint8_t>(kind), ids.own, pattern(16)); },
+        "unknown item tag");
   }
   for (const ItemKind kind : {ItemKind::pickle, ItemKind::bytes, ItemKind::str, ItemKind::integer})
-    both(table, "known tag", [kind](const Ids& ids) { return item(kind, ids.own, pattern(8)); }, "",
-         [](const Ids& ids) { return std::vector{on("item", ids.own)}; });
+    both(
+        table, "known tag", [kind](const Ids& ids) { return item(kind, ids.own, pattern(8)); }, "",
+        [](const Ids& ids) { return std::vector{on("item", ids.own)}; });
   for (const ItemKind kind : {ItemKind::pickle, ItemKind::bytes, ItemKind::str})
-    both(table, "empty item", [kind](const Ids& ids) { return item(kind, ids.own, {}); }, "",
-         [](const Ids& ids) { return std::vector{on("item", ids.own)}; });
+    both(
+        table, "empty item", [kind](const Ids& ids) { return item(kind, ids.own, {}); }, "",
+        [](const Ids& ids) { return std::vector{on("item", ids.own)}; });
   check(table);
 }
 
@@ -125,34 +133,54 @@ TEST(Multiplexer, frames_of_the_connection) {
   std::vector<Row> table;
   for (const ControlKind kind : {ControlKind::hello, ControlKind::terminate, ControlKind::ping, ControlKind::pong,
                                  ControlKind::status, ControlKind::status_reply})
-    both(table, "with a channel id", [kind](const Ids& ids) { return frame(kind, ids.own, number(1)); }, "with a channel id");
-  both(table, "second HELLO", [](const Ids&) { return frame(ControlKind::hello); }, "second HELLO");
+    both(
+        table, "with a channel id", [kind](const Ids& ids) { return frame(kind, ids.own, number(1)); },
+        "with a channel id");
+  both(
+      table, "second HELLO", [](const Ids&) { return frame(ControlKind::hello); }, "second HELLO");
   for (const std::size_t size : {0UL, 7UL, 9UL, 16UL}) {
-    both(table, "PING of another size", [size](const Ids&) { return frame(ControlKind::ping, 0, pattern(size)); }, "8 bytes");
-    both(table, "PONG of another size", [size](const Ids&) { return frame(ControlKind::pong, 0, pattern(size)); }, "8 bytes");
-    table.push_back({"STATUS of another size", Side::agent, frame(ControlKind::status, 0, pattern(size)), "not 8 bytes", {}});
+    both(
+        table, "PING of another size", [size](const Ids&) { return frame(ControlKind::ping, 0, pattern(size)); },
+        "8 bytes");
+    both(
+        table, "PONG of another size", [size](const Ids&) { return frame(ControlKind::pong, 0, pattern(size)); },
+        "8 bytes");
+    table.push_back(
+        {"STATUS of another size", Side::agent, frame(ControlKind::status, 0, pattern(size)), "not 8 bytes", {}});
   }
   for (const std::size_t size : {0UL, 7UL})
-    table.push_back({"STATUS_REPLY too short", Side::controller, frame(ControlKind::status_reply, 0, pattern(size)), "too short", {}});
-  table.push_back({"TERMINATE with a payload", Side::agent, frame(ControlKind::terminate, 0, pattern(1)), "TERMINATE", {}});
+    table.push_back({"STATUS_REPLY too short",
+                     Side::controller,
+                     frame(ControlKind::status_reply, 0, pattern(size)),
+                     "too short",
+                     {}});
+  table.push_back(
+      {"TERMINATE with a payload", Side::agent, frame(ControlKind::terminate, 0, pattern(1)), "TERMINATE", {}});
 
   // In the wrong direction.
   table.push_back({"TERMINATE", Side::controller, frame(ControlKind::terminate), "TERMINATE from the agent", {}});
   table.push_back({"STATUS", Side::controller, frame(ControlKind::status, 0, number(1)), "STATUS from the agent", {}});
-  table.push_back({"STATUS_REPLY", Side::agent, frame(ControlKind::status_reply, 0, number(1)), "STATUS_REPLY to an agent", {}});
+  table.push_back(
+      {"STATUS_REPLY", Side::agent, frame(ControlKind::status_reply, 0, number(1)), "STATUS_REPLY to an agent", {}});
 
   table.push_back({"TERMINATE", Side::agent, frame(ControlKind::terminate), "", {"terminate"}});
   table.push_back({"STATUS", Side::agent, frame(ControlKind::status, 0, number(9)), "", {"status 9"}});
-  table.push_back({"STATUS_REPLY", Side::controller, frame(ControlKind::status_reply, 0, number(9) + bytes_of("dict")), "",
+  table.push_back({"STATUS_REPLY",
+                   Side::controller,
+                   frame(ControlKind::status_reply, 0, number(9) + bytes_of("dict")),
+                   "",
                    {"status_reply 9 dict"}});
-  both(table, "PING", [](const Ids&) { return frame(ControlKind::ping, 0, number(3)); }, "");
+  both(
+      table, "PING", [](const Ids&) { return frame(ControlKind::ping, 0, number(3)); }, "");
   check(table);
 }
 
 TEST(Multiplexer, frames_of_channels) {
   std::vector<Row> table;
   const std::pair<ControlKind, Bytes> kinds[] = {
-      {ControlKind::credit, number(1)},      {ControlKind::close, {}}, {ControlKind::close_error, bytes_of("text")},
+      {ControlKind::credit, number(1)},
+      {ControlKind::close, {}},
+      {ControlKind::close_error, bytes_of("text")},
       {ControlKind::last_message, {}},
   };
   for (const auto& [kind, payload] : kinds) {
@@ -163,24 +191,38 @@ TEST(Multiplexer, frames_of_channels) {
     both(table, "of the peer, never opened", for_id(&Ids::peer_never), "never opened");
     both(table, "own, closed", for_id(&Ids::own_closed), "");
     both(table, "of the peer, closed", for_id(&Ids::peer_closed), "");
-    both(table, "without a channel", [&kind = kind, &payload = payload](const Ids&) { return frame(kind, 0, payload); },
-         "never opened");
+    both(
+        table, "without a channel", [&kind = kind, &payload = payload](const Ids&) { return frame(kind, 0, payload); },
+        "never opened");
   }
   for (const auto id : {&Ids::own, &Ids::peer}) {
     const auto ends = [id](const Ids& ids) { return std::vector{on("end", ids.*id)}; };
-    both(table, "CLOSE", [id](const Ids& ids) { return frame(ControlKind::close, ids.*id); }, "", ends);
-    both(table, "CLOSE twice", [id](const Ids& ids) { return frame(ControlKind::close, ids.*id) + frame(ControlKind::close, ids.*id); },
-         "", ends);
-    both(table, "CLOSE_ERROR", [id](const Ids& ids) { return frame(ControlKind::close_error, ids.*id, bytes_of("why")); }, "", ends);
-    both(table, "LAST_MESSAGE", [id](const Ids& ids) { return frame(ControlKind::last_message, ids.*id); }, "", ends);
-    both(table, "item after LAST_MESSAGE",
-         [id](const Ids& ids) { return frame(ControlKind::last_message, ids.*id) + item(ItemKind::bytes, ids.*id, {}); },
-         "after LAST_MESSAGE");
-    both(table, "item after CLOSE, dropped",
-         [id](const Ids& ids) { return frame(ControlKind::close, ids.*id) + item(ItemKind::bytes, ids.*id, pattern(60'000)); }, "", ends);
+    both(
+        table, "CLOSE", [id](const Ids& ids) { return frame(ControlKind::close, ids.*id); }, "", ends);
+    both(
+        table, "CLOSE twice",
+        [id](const Ids& ids) { return frame(ControlKind::close, ids.*id) + frame(ControlKind::close, ids.*id); }, "",
+        ends);
+    both(
+        table, "CLOSE_ERROR",
+        [id](const Ids& ids) { return frame(ControlKind::close_error, ids.*id, bytes_of("why")); }, "", ends);
+    both(
+        table, "LAST_MESSAGE", [id](const Ids& ids) { return frame(ControlKind::last_message, ids.*id); }, "", ends);
+    both(
+        table, "item after LAST_MESSAGE",
+        [id](const Ids& ids) { return frame(ControlKind::last_message, ids.*id) + item(ItemKind::bytes, ids.*id, {}); },
+        "after LAST_MESSAGE");
+    both(
+        table, "item after CLOSE, dropped",
+        [id](const Ids& ids) {
+          return frame(ControlKind::close, ids.*id) + item(ItemKind::bytes, ids.*id, pattern(60'000));
+        },
+        "", ends);
   }
-  for (const ControlKind kind : {ControlKind::close, ControlKind::last_message, ControlKind::interrupt, ControlKind::open})
-    both(table, "with a payload", [kind](const Ids& ids) { return frame(kind, ids.own, pattern(1)); }, "payload");
+  for (const ControlKind kind :
+       {ControlKind::close, ControlKind::last_message, ControlKind::interrupt, ControlKind::open})
+    both(
+        table, "with a payload", [kind](const Ids& ids) { return frame(kind, ids.own, pattern(1)); }, "payload");
   table.push_back({"INTERRUPT", Side::controller, frame(ControlKind::interrupt, 1), "INTERRUPT from the agent", {}});
   table.push_back({"INTERRUPT", Side::agent, frame(ControlKind::interrupt, 3), "", {"interrupt 3"}});
   table.push_back({"INTERRUPT of a closed one", Side::agent, frame(ControlKind::interrupt, 1), "", {}});
@@ -190,37 +232,61 @@ TEST(Multiplexer, frames_of_channels) {
 TEST(Multiplexer, error_texts) {
   std::vector<Row> table;
   const auto text = [](std::size_t size) { return Bytes(std::string(size, 'e')); };
-  both(table, "empty", [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own); }, "",
-       [](const Ids& ids) { return std::vector{on("end", ids.own)}; });
-  both(table, "at the limit", [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own, text(limits::error_text)); }, "",
-       [](const Ids& ids) { return std::vector{on("end", ids.own)}; });
-  both(table, "over it", [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own, text(limits::error_text + 1)); },
-       "error text over 65536");
-  both(table, "over it, of a closed channel",
-       [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own_closed, text(limits::error_text + 1)); },
-       "error text over 65536");
+  both(
+      table, "empty", [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own); }, "",
+      [](const Ids& ids) { return std::vector{on("end", ids.own)}; });
+  both(
+      table, "at the limit",
+      [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own, text(limits::error_text)); }, "",
+      [](const Ids& ids) { return std::vector{on("end", ids.own)}; });
+  both(
+      table, "over it",
+      [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own, text(limits::error_text + 1)); },
+      "error text over 65536");
+  both(
+      table, "over it, of a closed channel",
+      [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own_closed, text(limits::error_text + 1)); },
+      "error text over 65536");
   for (const char* bad : {"\xff", "\xc3", "ok\xed\xa0\x80", "\xf8\x88\x80\x80\x80", "\xc0\x80"})
-    both(table, "not UTF-8", [bad](const Ids& ids) { return frame(ControlKind::close_error, ids.own, bytes_of(bad)); }, "not UTF-8");
+    both(
+        table, "not UTF-8", [bad](const Ids& ids) { return frame(ControlKind::close_error, ids.own, bytes_of(bad)); },
+        "not UTF-8");
   check(table);
 }
 
 TEST(Multiplexer, ids_of_channels) {
   std::vector<Row> table;
-  both(table, "OPEN of 0", [](const Ids&) { return frame(ControlKind::open, 0); }, "OPEN of channel 0");
-  both(table, "OPEN of our parity", [](const Ids& ids) { return frame(ControlKind::open, ids.own_never); }, "OPEN of channel");
-  both(table, "OPEN of one that is open", [](const Ids& ids) { return frame(ControlKind::open, ids.peer); }, "OPEN of channel");
-  both(table, "OPEN of one that was open", [](const Ids& ids) { return frame(ControlKind::open, ids.peer_closed); }, "OPEN of channel");
-  both(table, "OPEN of the next", [](const Ids& ids) { return frame(ControlKind::open, ids.peer_never); }, "",
-       [](const Ids& ids) { return std::vector{on("open", ids.peer_never)}; });
-  both(table, "OPEN of one far above", [](const Ids& ids) { return frame(ControlKind::open, ids.peer_never + 0xfffffff0U); }, "",
-       [](const Ids& ids) { return std::vector{on("open", ids.peer_never + 0xfffffff0U)}; });
+  both(
+      table, "OPEN of 0", [](const Ids&) { return frame(ControlKind::open, 0); }, "OPEN of channel 0");
+  both(
+      table, "OPEN of our parity", [](const Ids& ids) { return frame(ControlKind::open, ids.own_never); },
+      "OPEN of channel");
+  both(
+      table, "OPEN of one that is open", [](const Ids& ids) { return frame(ControlKind::open, ids.peer); },
+      "OPEN of channel");
+  both(
+      table, "OPEN of one that was open", [](const Ids& ids) { return frame(ControlKind::open, ids.peer_closed); },
+      "OPEN of channel");
+  both(
+      table, "OPEN of the next", [](const Ids& ids) { return frame(ControlKind::open, ids.peer_never); }, "",
+      [](const Ids& ids) { return std::vector{on("open", ids.peer_never)}; });
+  both(
+      table, "OPEN of one far above",
+      [](const Ids& ids) { return frame(ControlKind::open, ids.peer_never + 0xfffffff0U); }, "",
+      [](const Ids& ids) { return std::vector{on("open", ids.peer_never + 0xfffffff0U)}; });
   for (const auto id : {&Ids::own_never, &Ids::peer_never})
-    both(table, "item, never opened", [id](const Ids& ids) { return item(ItemKind::bytes, ids.*id, pattern(4)); }, "never opened");
-  both(table, "item without a channel", [](const Ids&) { return item(ItemKind::bytes, 0, pattern(4)); }, "never opened");
+    both(
+        table, "item, never opened", [id](const Ids& ids) { return item(ItemKind::bytes, ids.*id, pattern(4)); },
+        "never opened");
+  both(
+      table, "item without a channel", [](const Ids&) { return item(ItemKind::bytes, 0, pattern(4)); }, "never opened");
   for (const auto id : {&Ids::own_closed, &Ids::peer_closed}) {
-    both(table, "item, closed: dropped", [id](const Ids& ids) { return item(ItemKind::bytes, ids.*id, pattern(200'000)); }, "");
-    both(table, "middle of an item, closed: dropped",
-         [id](const Ids& ids) { return item(ItemKind::bytes, ids.*id, pattern(5), Part::middle); }, "");
+    both(
+        table, "item, closed: dropped",
+        [id](const Ids& ids) { return item(ItemKind::bytes, ids.*id, pattern(200'000)); }, "");
+    both(
+        table, "middle of an item, closed: dropped",
+        [id](const Ids& ids) { return item(ItemKind::bytes, ids.*id, pattern(5), Part::middle); }, "");
   }
   check(table);
 }
@@ -229,52 +295,88 @@ TEST(Multiplexer, fragments_of_items) {
   std::vector<Row> table;
   const ItemKind b = ItemKind::bytes;
   const auto row = [&](const char* what, const std::function<Bytes(std::uint32_t)>& frames, const char* failure) {
-    both(table, what, [frames](const Ids& ids) { return frames(ids.own); }, failure,
-         [](const Ids& ids) { return std::vector{on("item", ids.own)}; });
+    both(
+        table, what, [frames](const Ids& ids) { return frames(ids.own); }, failure,
+        [](const Ids& ids) { return std::vector{on("item", ids.own)}; });
   };
   using Id = std::uint32_t;
   const auto p = [](std::size_t size) { return pattern(size); };
 
-  row("begin, end", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(6), Part::end); }, "");
-  row("begin, middle, end",
-      [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(1), Part::middle) + item(b, id, p(5), Part::end); }, "");
-  row("with other frames between",
+  row(
+      "begin, end", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(6), Part::end); }, "");
+  row(
+      "begin, middle, end",
+      [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(1), Part::middle) + item(b, id, p(5), Part::end); },
+      "");
+  row(
+      "with other frames between",
       [&](Id id) { return begin(b, id, 10, p(4)) + frame(0x80, id, p(9)) + item(b, id, p(6), Part::end); }, "");
-  row("EXEC in fragments, on an own channel", [&](Id id) { return begin(ItemKind::exec, id, 10, p(4)); }, "EXEC");
+  row(
+      "EXEC in fragments, on an own channel", [&](Id id) { return begin(ItemKind::exec, id, 10, p(4)); }, "EXEC");
 
-  row("a middle first", [&](Id id) { return item(b, id, p(4), Part::middle); }, "without a beginning");
-  row("an end first", [&](Id id) { return item(b, id, p(4), Part::end); }, "without a beginning");
-  row("an end after a whole one", [&](Id id) { return item(b, id, p(4)) + item(b, id, p(4), Part::end); }, "without a beginning");
-  row("begin twice", [&](Id id) { return begin(b, id, 10, p(4)) + begin(b, id, 10, p(4)); }, "begins inside another");
-  row("a whole one inside", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(4)); }, "begins inside another");
-  row("a whole INT inside", [&](Id id) { return begin(b, id, 10, p(4)) + item(ItemKind::integer, id, p(8)); }, "begins inside another");
-  row("another tag in the middle",
+  row(
+      "a middle first", [&](Id id) { return item(b, id, p(4), Part::middle); }, "without a beginning");
+  row(
+      "an end first", [&](Id id) { return item(b, id, p(4), Part::end); }, "without a beginning");
+  row(
+      "an end after a whole one", [&](Id id) { return item(b, id, p(4)) + item(b, id, p(4), Part::end); },
+      "without a beginning");
+  row(
+      "begin twice", [&](Id id) { return begin(b, id, 10, p(4)) + begin(b, id, 10, p(4)); }, "begins inside another");
+  row(
+      "a whole one inside", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(4)); }, "begins inside another");
+  row(
+      "a whole INT inside", [&](Id id) { return begin(b, id, 10, p(4)) + item(ItemKind::integer, id, p(8)); },
+      "begins inside another");
+  row(
+      "another tag in the middle",
       [&](Id id) { return begin(b, id, 10, p(4)) + item(ItemKind::str, id, p(1), Part::middle); }, "changes its tag");
-  row("another tag at the end", [&](Id id) { return begin(b, id, 10, p(4)) + item(ItemKind::str, id, p(6), Part::end); },
-      "changes its tag");
-  row("an empty middle", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, {}, Part::middle); }, "empty frame");
-  row("an empty end", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, {}, Part::end); }, "shorter than announced");
-  row("too short", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(5), Part::end); }, "shorter than announced");
-  row("too long", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(7), Part::end); }, "longer than announced");
-  row("too long in the middle", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(7), Part::middle); },
+  row(
+      "another tag at the end",
+      [&](Id id) { return begin(b, id, 10, p(4)) + item(ItemKind::str, id, p(6), Part::end); }, "changes its tag");
+  row(
+      "an empty middle", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, {}, Part::middle); }, "empty frame");
+  row(
+      "an empty end", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, {}, Part::end); },
+      "shorter than announced");
+  row(
+      "too short", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(5), Part::end); },
+      "shorter than announced");
+  row(
+      "too long", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(7), Part::end); },
       "longer than announced");
-  row("all in the middle, no end", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(6), Part::middle); },
+  row(
+      "too long in the middle", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(7), Part::middle); },
       "longer than announced");
-  row("all in the beginning", [&](Id id) { return begin(b, id, 4, p(4)); }, "longer than announced");
-  row("more than all in the beginning", [&](Id id) { return begin(b, id, 3, p(4)); }, "longer than announced");
-  row("a total of 0", [&](Id id) { return begin(b, id, 0, p(4)); }, "longer than announced");
-  row("a beginning of nothing", [&](Id id) { return begin(b, id, 10, {}); }, "begins with nothing");
+  row(
+      "all in the middle, no end", [&](Id id) { return begin(b, id, 10, p(4)) + item(b, id, p(6), Part::middle); },
+      "longer than announced");
+  row(
+      "all in the beginning", [&](Id id) { return begin(b, id, 4, p(4)); }, "longer than announced");
+  row(
+      "more than all in the beginning", [&](Id id) { return begin(b, id, 3, p(4)); }, "longer than announced");
+  row(
+      "a total of 0", [&](Id id) { return begin(b, id, 0, p(4)); }, "longer than announced");
+  row(
+      "a beginning of nothing", [&](Id id) { return begin(b, id, 10, {}); }, "begins with nothing");
   for (std::size_t size = 0; size < 8; ++size)
-    row("a beginning without its total", [&, size](Id id) { return item(b, id, p(size), Part::begin); }, "begins with nothing");
+    row(
+        "a beginning without its total", [&, size](Id id) { return item(b, id, p(size), Part::begin); },
+        "begins with nothing");
 
   // max_item is 4096 here, whatever the peer announces; at that limit: see FlowControl.
-  for (const std::uint64_t total : {std::uint64_t{4097}, std::uint64_t{1} << 32, std::uint64_t{1} << 63, ~std::uint64_t{0}})
-    row("over max_item", [&, total](Id id) { return begin(b, id, total, p(1)); }, "over max_item");
+  for (const std::uint64_t total :
+       {std::uint64_t{4097}, std::uint64_t{1} << 32, std::uint64_t{1} << 63, ~std::uint64_t{0}})
+    row(
+        "over max_item", [&, total](Id id) { return begin(b, id, total, p(1)); }, "over max_item");
 
   for (const std::size_t size : {0UL, 1UL, 7UL, 9UL, 1000UL})
-    row("INT of another size", [&, size](Id id) { return item(ItemKind::integer, id, p(size)); }, "INT that is not");
-  row("INT in fragments", [&](Id id) { return begin(ItemKind::integer, id, 8, p(4)); }, "INT that is not one frame");
-  row("INT in fragments, from the middle", [&](Id id) { return item(ItemKind::integer, id, p(4), Part::middle); },
+    row(
+        "INT of another size", [&, size](Id id) { return item(ItemKind::integer, id, p(size)); }, "INT that is not");
+  row(
+      "INT in fragments", [&](Id id) { return begin(ItemKind::integer, id, 8, p(4)); }, "INT that is not one frame");
+  row(
+      "INT in fragments, from the middle", [&](Id id) { return item(ItemKind::integer, id, p(4), Part::middle); },
       "without a beginning");
   check(table);
 }
@@ -283,15 +385,34 @@ TEST(Multiplexer, exec_frames) {
   const Bytes request = bytes_of("request");
   std::vector<Row> table = {
       {"first item", Side::agent, item(ItemKind::exec, 3, request), "", {"exec 3 request"}},
-      {"in fragments", Side::agent,
-       begin(ItemKind::exec, 3, 7, bytes_of("req")) + item(ItemKind::exec, 3, bytes_of("uest"), Part::end), "", {"exec 3 request"}},
+      {"in fragments",
+       Side::agent,
+       begin(ItemKind::exec, 3, 7, bytes_of("req")) + item(ItemKind::exec, 3, bytes_of("uest"), Part::end),
+       "",
+       {"exec 3 request"}},
       {"empty", Side::agent, item(ItemKind::exec, 3, {}), "", {"exec 3 "}},
-      {"second item", Side::agent, item(ItemKind::bytes, 3, {}) + item(ItemKind::exec, 3, request), "not the first item", {}},
-      {"twice", Side::agent, item(ItemKind::exec, 3, request) + item(ItemKind::exec, 3, request), "not the first item", {}},
-      {"on the agent's channel", Side::agent, item(ItemKind::exec, 2, request), "not the first item of a controller's", {}},
+      {"second item",
+       Side::agent,
+       item(ItemKind::bytes, 3, {}) + item(ItemKind::exec, 3, request),
+       "not the first item",
+       {}},
+      {"twice",
+       Side::agent,
+       item(ItemKind::exec, 3, request) + item(ItemKind::exec, 3, request),
+       "not the first item",
+       {}},
+      {"on the agent's channel",
+       Side::agent,
+       item(ItemKind::exec, 2, request),
+       "not the first item of a controller's",
+       {}},
       {"on a closed channel", Side::agent, item(ItemKind::exec, 1, request), "", {}},
       {"to a controller", Side::controller, item(ItemKind::exec, 1, request), "EXEC from the agent", {}},
-      {"to a controller, its own channel", Side::controller, item(ItemKind::exec, 4, request), "EXEC from the agent", {}},
+      {"to a controller, its own channel",
+       Side::controller,
+       item(ItemKind::exec, 4, request),
+       "EXEC from the agent",
+       {}},
   };
   check(table);
   Machine agent(small(Side::agent));
@@ -305,12 +426,17 @@ TEST(Multiplexer, exec_frames) {
 
 TEST(Multiplexer, credit_frames) {
   std::vector<Row> table;
-  both(table, "0", [](const Ids& ids) { return frame(ControlKind::credit, ids.own, number(0)); }, "CREDIT of 0");
-  for (const std::uint64_t credit : {std::uint64_t{1}, std::uint64_t{window}, std::uint64_t{1} << 63, ~std::uint64_t{0}})
-    both(table, "above the window", [credit](const Ids& ids) { return frame(ControlKind::credit, ids.own, number(credit)); },
-         "above the window");
+  both(
+      table, "0", [](const Ids& ids) { return frame(ControlKind::credit, ids.own, number(0)); }, "CREDIT of 0");
+  for (const std::uint64_t credit :
+       {std::uint64_t{1}, std::uint64_t{window}, std::uint64_t{1} << 63, ~std::uint64_t{0}})
+    both(
+        table, "above the window",
+        [credit](const Ids& ids) { return frame(ControlKind::credit, ids.own, number(credit)); }, "above the window");
   for (const std::size_t size : {0UL, 4UL, 7UL, 9UL})
-    both(table, "not 8 bytes", [size](const Ids& ids) { return frame(ControlKind::credit, ids.own, pattern(size)); }, "8 bytes");
+    both(
+        table, "not 8 bytes", [size](const Ids& ids) { return frame(ControlKind::credit, ids.own, pattern(size)); },
+        "8 bytes");
   check(table);
 
   for (const auto& [back, taken] : {std::pair{132, true}, std::pair{133, false}}) {
@@ -396,7 +522,8 @@ TEST(Multiplexer, opens_as_many_channels_as_it_may_and_not_one_more) {
 TEST(Multiplexer, a_peer_that_pings_and_never_reads_is_stopped) {
   Machine at(Side::controller);
   std::size_t answered = 0;
-  while (at.feed(frame(ControlKind::ping, 0, number(answered)))) ASSERT_LT(++answered, 2 * limits::control_frames_queued);
+  while (at.feed(frame(ControlKind::ping, 0, number(answered))))
+    ASSERT_LT(++answered, 2 * limits::control_frames_queued);
   EXPECT_GE(answered, limits::control_frames_queued);
   EXPECT_THAT(at.machine.failure(), HasSubstr("does not read"));
 }
@@ -405,7 +532,8 @@ TEST(Multiplexer, a_peer_that_pings_and_never_reads_is_stopped) {
 TEST(Multiplexer, a_peer_that_pings_and_reads_too_slowly_is_stopped) {
   for (const Side side : {Side::controller, Side::agent}) {
     Machine at(side);
-    const Bytes ask = side == Side::agent ? frame(ControlKind::status, 0, number(1)) : frame(ControlKind::ping, 0, number(1));
+    const Bytes ask =
+        side == Side::agent ? frame(ControlKind::status, 0, number(1)) : frame(ControlKind::ping, 0, number(1));
     std::size_t rounds = 0;
     bool taken = true;
     while (taken && rounds < 100'000) {
@@ -508,7 +636,9 @@ TEST(Multiplexer, an_error_text_that_is_too_long_keeps_its_end_and_whole_charact
       {"begin" + std::string(limits::error_text, 'x'), std::string(limits::error_text, 'x')},
       {"\u20ac" + std::string(limits::error_text - 1, 'x'), std::string(limits::error_text - 1, 'x')},
       // The peer would end the connection for what is not UTF-8.
-      {"a\xff" "b", "a?b"},
+      {"a\xff"
+       "b",
+       "a?b"},
       {"\x80\x80 caf\xe9", "?? caf?"},
       {std::string(limits::error_text - 1, 'x') + "\xc3", std::string(limits::error_text - 1, 'x') + "?"},
   };
@@ -575,7 +705,8 @@ TEST(Multiplexer, after_the_peers_LAST_MESSAGE_only_sending_goes_on) {
 
 TEST(Multiplexer, a_channel_can_be_claimed_after_the_peer_has_closed_it) {
   Machine at(small(Side::controller));
-  ASSERT_TRUE(at.feed(frame(ControlKind::open, 2) + item(ItemKind::integer, 2, number(5)) + frame(ControlKind::close, 2)));
+  ASSERT_TRUE(
+      at.feed(frame(ControlKind::open, 2) + item(ItemKind::integer, 2, number(5)) + frame(ControlKind::close, 2)));
   const auto channel = at.machine.claim(2);
   ASSERT_TRUE(channel);
   EXPECT_TRUE(channel->closed);
@@ -594,7 +725,8 @@ TEST(Multiplexer, claims_none_but_channels_that_were_open) {
 TEST(Multiplexer, channels_that_nobody_claims_are_not_kept_for_ever) {
   Machine at(small(Side::controller));
   for (std::uint32_t id = 2; id <= 20; id += 2)
-    ASSERT_TRUE(at.feed(frame(ControlKind::open, id) + item(ItemKind::integer, id, number(id)) + frame(ControlKind::close, id)));
+    ASSERT_TRUE(at.feed(frame(ControlKind::open, id) + item(ItemKind::integer, id, number(id)) +
+                        frame(ControlKind::close, id)));
   EXPECT_THAT(at.take_all(at.machine.claim(20)), ElementsAre(number(20)));
   EXPECT_THAT(at.take_all(at.machine.claim(16)), ElementsAre(number(16)));
   EXPECT_THAT(at.take_all(at.machine.claim(2)), IsEmpty());  // three are kept
@@ -603,7 +735,8 @@ TEST(Multiplexer, channels_that_nobody_claims_are_not_kept_for_ever) {
 TEST(Multiplexer, what_arrived_is_still_there_after_the_connection_was_lost) {
   Machine at(small(Side::controller));
   const auto own = at.machine.open();
-  ASSERT_TRUE(at.feed(frame(ControlKind::open, 2) + item(ItemKind::integer, 2, number(5)) + item(ItemKind::integer, 1, number(6))));
+  ASSERT_TRUE(at.feed(frame(ControlKind::open, 2) + item(ItemKind::integer, 2, number(5)) +
+                      item(ItemKind::integer, 1, number(6))));
   at.machine.fail(errc::connection_lost);
   EXPECT_THAT(at.take_all(own), ElementsAre(number(6)));
   const auto claimed = at.machine.claim(2);
@@ -692,7 +825,8 @@ TEST(Multiplexer, send_on_a_closed_channel_fails) {
 TEST(Multiplexer, the_end_of_the_connection_ends_every_send_once) {
   Machine at(Side::controller, window);
   const auto a = at.machine.open(), b = at.machine.open();
-  Send in_queue(ItemKind::bytes, pattern(2000)), waiting(ItemKind::bytes, pattern(9000)), behind(ItemKind::bytes, pattern(1));
+  Send in_queue(ItemKind::bytes, pattern(2000)), waiting(ItemKind::bytes, pattern(9000)),
+      behind(ItemKind::bytes, pattern(1));
   Send begun(ItemKind::bytes, pattern(9000));
   at.machine.send(a, in_queue);
   at.machine.send(a, waiting);

@@ -8,8 +8,9 @@
 namespace gangway::detail {
 namespace {
 
-constexpr Nonce nonce = {std::byte{0x00}, std::byte{0x11}, std::byte{0x22}, std::byte{0x33}, std::byte{0x44}, std::byte{0x55},
-                         std::byte{0x66}, std::byte{0x77}, std::byte{0x88}, std::byte{0x99}, std::byte{0xaa}, std::byte{0xbb},
+constexpr Nonce nonce = {std::byte{0x00}, std::byte{0x11}, std::byte{0x22}, std::byte{0x33},
+                         std::byte{0x44}, std::byte{0x55}, std::byte{0x66}, std::byte{0x77},
+                         std::byte{0x88}, std::byte{0x99}, std::byte{0xaa}, std::byte{0xbb},
                          std::byte{0xcc}, std::byte{0xdd}, std::byte{0xee}, std::byte{0xff}};
 using Result = Preamble::Result;
 
@@ -41,8 +42,9 @@ TEST(Preamble, marker_is_the_one_of_the_page) {
 TEST(Preamble, finds_the_marker_however_the_stream_is_cut) {
   const std::string marker = marker_for(nonce);
   const std::string echoed = "<GW1 " + to_hex(nonce) + ">\n";  // by a terminal: not swapped
-  for (const std::string& noise : {std::string(), std::string("Welcome!\n"), std::string("<GW1 "), std::string("<<<<"), echoed,
-                                   marker.substr(0, 38), marker.substr(0, 20) + marker.substr(0, 38), std::string(5000, '<')}) {
+  for (const std::string& noise :
+       {std::string(), std::string("Welcome!\n"), std::string("<GW1 "), std::string("<<<<"), echoed,
+        marker.substr(0, 38), marker.substr(0, 20) + marker.substr(0, 38), std::string(5000, '<')}) {
     for (std::size_t step = 1; step < 100; ++step) {
       Preamble preamble(nonce);
       const Outcome outcome = feed(preamble, noise + marker + "frames <GW1", step);

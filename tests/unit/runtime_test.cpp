@@ -180,8 +180,8 @@ TEST_F(RuntimeTest, a_flusher_that_is_gone_is_not_flushed) {
 TEST_F(RuntimeTest, a_flood_of_flushes_does_not_stop_the_handlers) {
   const auto flusher = std::make_shared<CountingFlusher>();
   std::atomic<bool> stop{false};
-  flusher->on_flush = [&] {
-    if (!stop) runtime->flush_soon(flusher);
+  flusher->on_flush = [&, again = runtime.get()] {
+    if (!stop) again->flush_soon(flusher);
   };
   runtime->flush_soon(flusher);
   ASSERT_TRUE(eventually([&] { return flusher->flushes > 3; }));

@@ -73,7 +73,8 @@ std::string marker() {
 class Session {
  public:
   Session()
-      : controller_(settings(Side::controller), Machine::Start::fresh), agent_(settings(Side::agent), Machine::Start::fresh) {
+      : controller_(settings(Side::controller), Machine::Start::fresh),
+        agent_(settings(Side::agent), Machine::Start::fresh) {
     page_ << opening;
     play();
   }
@@ -154,7 +155,8 @@ class Session {
       ADD_FAILURE() << "nothing on channel " << id;
       return {};
     }
-    return one->kind == ItemKind::integer ? Value(one->integer) : detail::decode_item(one->kind, std::move(one->payload), nullptr);
+    return one->kind == ItemKind::integer ? Value(one->integer)
+                                          : detail::decode_item(one->kind, std::move(one->payload), nullptr);
   }
 
   void play() {
@@ -169,13 +171,16 @@ class Session {
     title("A task");
     remark("OPEN, and EXEC as the channel's first item.");
     EXPECT_EQ(controller_.machine.open()->id, 1U);
-    send(controller_, 1, ItemKind::exec, detail::encode_pickle(Dict{{"source", "channel.send(6 * 7)\n"}, {"file", "task.py"}}));
+    send(controller_, 1, ItemKind::exec,
+         detail::encode_pickle(Dict{{"source", "channel.send(6 * 7)\n"}, {"file", "task.py"}}));
     controller_says();
     EXPECT_THAT(agent_.events.back(), ::testing::StartsWith("exec 1 "));
 
     title("Items");
     remark("An int of 64 bits, a str and bytes that are a whole item travel raw; everything else is a pickle.");
-    const Value structured = Dict{{"name", "\u00e4"}, {"list", List{1, 2.5, nullptr, true}}, {"big", BigInt::from_decimal("-18446744073709551616")}};
+    const Value structured = Dict{{"name", "\u00e4"},
+                                  {"list", List{1, 2.5, nullptr, true}},
+                                  {"big", BigInt::from_decimal("-18446744073709551616")}};
     send(agent_, 1, 42);
     send(agent_, 1, "gr\u00fc\u00df");
     send(agent_, 1, Bytes());
@@ -189,8 +194,9 @@ class Session {
     controller_says();
 
     title("An item that is larger than the window");
-    remark("2,000 bytes, in frames as the credit allows: EXEC has cost some of it already. The agent\n"
-           "grants what has arrived, because nothing waits before this item and its sender cannot\nfinish it.");
+    remark(
+        "2,000 bytes, in frames as the credit allows: EXEC has cost some of it already. The agent\n"
+        "grants what has arrived, because nothing waits before this item and its sender cannot\nfinish it.");
     send(controller_, 1, Bytes(std::string(2000, 'x')));
     for (int round = 0; round < 4; ++round) {
       controller_says();
@@ -215,11 +221,14 @@ class Session {
     EXPECT_THAT(controller_.events, ::testing::ElementsAre(::testing::StartsWith("status_reply 1 ")));
 
     title("A channel of the agent's");
-    remark("The agent opens channel 2, sends a reference to it as an item, and says that it will only\n"
-           "receive there. The controller uses it.");
+    remark(
+        "The agent opens channel 2, sends a reference to it as an item, and says that it will only\n"
+        "receive there. The controller uses it.");
     EXPECT_EQ(agent_.machine.open()->id, 2U);
     send(agent_, 1, ItemKind::pickle,
-         bytes_of(std::string_view("\x80\x04\x8c\x08_gangway\x8c\x07" "channel\x93K\x02\x85R.", 27)));
+         bytes_of(std::string_view("\x80\x04\x8c\x08_gangway\x8c\x07"
+                                   "channel\x93K\x02\x85R.",
+                                   27)));
     agent_.machine.last_message(*agent_.machine.find(2));
     agent_says();
     EXPECT_TRUE(controller_.machine.claim(2));
@@ -238,10 +247,12 @@ class Session {
     remark("Before that is known, the user has interrupted it.");
     controller_.machine.interrupt(*controller_.machine.find(3));
     controller_says();
-    agent_.machine.close(agent_.machine.find(3), "Traceback (most recent call last):\n  ...\nZeroDivisionError: division by zero\n");
+    agent_.machine.close(agent_.machine.find(3),
+                         "Traceback (most recent call last):\n  ...\nZeroDivisionError: division by zero\n");
     agent_says();
-    remark("The last reference to channel 2 is dropped, and the gateway ends. The agent ends its\n"
-           "tasks and closes the stream.");
+    remark(
+        "The last reference to channel 2 is dropped, and the gateway ends. The agent ends its\n"
+        "tasks and closes the stream.");
     controller_.machine.close(controller_.machine.find(2));
     controller_.machine.terminate();
     controller_says();
@@ -275,7 +286,8 @@ std::map<std::uint32_t, std::vector<Bytes>> items_of(std::span<const std::byte> 
     if (!each.header.is_item()) continue;
     Bytes& part = parts[each.header.channel];
     if (each.header.begins()) part.clear();
-    part.append(each.payload.span().subspan(each.header.begins() && !each.header.ends() ? std::min<std::size_t>(8, each.payload.size()) : 0));
+    part.append(each.payload.span().subspan(
+        each.header.begins() && !each.header.ends() ? std::min<std::size_t>(8, each.payload.size()) : 0));
     if (each.header.ends()) items[each.header.channel].push_back(part);
   }
   return items;
@@ -286,7 +298,8 @@ class Replay {
  public:
   Replay(const Session& session, Side side) : stream_(of(session, side)), side_(side) {
     std::size_t at = 0;
-    for (const Frame& each : cut(stream_.span())) ends_.push_back(at += detail::frame_header_size + each.payload.size());
+    for (const Frame& each : cut(stream_.span()))
+      ends_.push_back(at += detail::frame_header_size + each.payload.size());
   }
 
   [[nodiscard]] Bytes& stream() { return stream_; }
@@ -316,7 +329,8 @@ class Replay {
 
  private:
   static Bytes of(const Session& session, Side side) {
-    return side == Side::agent ? session.from_controller() : Bytes(session.from_agent().span().subspan(marker().size()));
+    return side == Side::agent ? session.from_controller()
+                               : Bytes(session.from_agent().span().subspan(marker().size()));
   }
   Bytes stream_;
   const Side side_;
