@@ -69,11 +69,11 @@ struct ChannelState {
   const std::uint32_t id;
 
   // How it ends.
-  bool sendable = true;    // neither side closed it, the connection lives
-  bool receivable = true;  // more may arrive
-  bool closed = false;     // one of the sides closed it (not so when the connection was lost)
-  bool claimed = false;    // somebody here has or had a handle
-  bool execs = false;      // the channel of a task: EXEC was its first item
+  bool sendable = true;              // neither side closed it, the connection lives
+  bool receivable = true;            // more may arrive
+  bool closed = false;               // one of the sides closed it (not so when the connection was lost)
+  bool claimed = false;              // somebody here has or had a handle
+  bool execs = false;                // the channel of a task: EXEC was its first item
   std::optional<std::string> error;  // the peer's
   bool error_raised = false;         // somebody has got it
 
@@ -95,7 +95,7 @@ struct ChannelState {
   // Sending.
   Fifo<OutItem*> outgoing;
   std::uint64_t credit = 0;
-  bool in_turn = false;  // it stands in the multiplexer's list of turns
+  bool in_turn = false;           // it stands in the multiplexer's list of turns
   bool last_message_due = false;  // to be sent after what is in `outgoing`
 
   // Waiting threads and operations, the first one first.

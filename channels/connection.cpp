@@ -148,8 +148,9 @@ void Connection::on_readable(error_code error) {
   if (!failure.empty()) {
     stream_ended(lock, errc::protocol_error, "protocol error: " + failure);
   } else {
-    stream_ended(lock, errc::connection_lost,
-                 error == boost::asio::error::eof ? "the connection was lost" : "the connection was lost: " + error.message());
+    stream_ended(
+        lock, errc::connection_lost,
+        error == boost::asio::error::eof ? "the connection was lost" : "the connection was lost: " + error.message());
   }
 }
 
@@ -293,7 +294,7 @@ void Connection::flush() {
     return;
   }
   write_out();
-  if (writing_) return;  // the stream is full: the next send asks again
+  if (writing_) return;   // the stream is full: the next send asks again
   flush_pending_ = true;  // once more, to see the flood end
   runtime_->flush_soon(weak_from_this());
 }
@@ -363,8 +364,8 @@ void Connection::send(const ChannelPtr& channel, const EncodedItem& item, Deadli
       send->abandon();
       const bool withdrawn = machine_.withdraw(*channel, *send);
       if (withdrawn) send->drop();
-      throw_error(errc::timed_out, withdrawn ? "send timed out, nothing was sent"
-                                             : "send timed out, the item is still on its way");
+      throw_error(errc::timed_out,
+                  withdrawn ? "send timed out, nothing was sent" : "send timed out, the item is still on its way");
     }
   }
   if (!*result) return;

@@ -218,10 +218,10 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   std::string noise_;
   std::uint64_t peer_max_item_ = limits::item;
 
-  bool reading_ = false;          // a wait for readability is out
-  bool writing_ = false;          // a wait for writability is out
-  bool flush_pending_ = false;    // the stand-by was asked to flush
-  int direct_writes_;             // how many sends may still go out at once, one write each
+  bool reading_ = false;        // a wait for readability is out
+  bool writing_ = false;        // a wait for writability is out
+  bool flush_pending_ = false;  // the stand-by was asked to flush
+  int direct_writes_;           // how many sends may still go out at once, one write each
   bool stream_over_ = false;
   bool write_failed_ = false;
   bool ready_ = false;

@@ -216,8 +216,7 @@ bool Multiplexer::on_control(const FrameHeader& header, std::span<const std::byt
   }
   if (header.kind > static_cast<std::uint8_t>(ControlKind::interrupt))
     return broken("unknown control frame " + std::to_string(header.kind));
-  if (kind == ControlKind::open)
-    return payload.empty() ? on_open_frame(header.channel) : broken("OPEN with a payload");
+  if (kind == ControlKind::open) return payload.empty() ? on_open_frame(header.channel) : broken("OPEN with a payload");
   ChannelPtr channel;
   if (!lookup(header.channel, channel)) return false;
   return on_channel_frame(kind, channel, payload);
@@ -260,10 +259,12 @@ bool Multiplexer::on_connection_frame(ControlKind kind, std::span<const std::byt
 }
 
 bool Multiplexer::on_channel_frame(ControlKind kind, const ChannelPtr& channel, std::span<const std::byte> payload) {
-  if (kind == ControlKind::credit && payload.size() != sizeof(std::uint64_t)) return broken("CREDIT that is not 8 bytes");
+  if (kind == ControlKind::credit && payload.size() != sizeof(std::uint64_t))
+    return broken("CREDIT that is not 8 bytes");
   if (kind == ControlKind::close_error) {
     if (payload.size() > limits::error_text) return broken("error text over " + std::to_string(limits::error_text));
-    if (!is_utf8({reinterpret_cast<const char*>(payload.data()), payload.size()})) return broken("error text that is not UTF-8");
+    if (!is_utf8({reinterpret_cast<const char*>(payload.data()), payload.size()}))
+      return broken("error text that is not UTF-8");
   } else if (kind != ControlKind::credit && !payload.empty()) {
     return broken("control frame with a payload that it does not have");
   }
@@ -303,8 +304,7 @@ bool Multiplexer::on_open_frame(std::uint32_t id) {
 
 bool Multiplexer::on_credit(const ChannelPtr& channel, std::uint64_t credit) {
   if (credit == 0) return broken("CREDIT of 0" + channel_text(channel->id));
-  if (credit > settings_.window - channel->credit)
-    return broken("credit above the window" + channel_text(channel->id));
+  if (credit > settings_.window - channel->credit) return broken("credit above the window" + channel_text(channel->id));
   channel->credit += credit;
   if (!channel->outgoing.empty()) take_turn(channel);
   return true;

@@ -176,7 +176,7 @@ class Multiplexer final : private FrameParser::Sink {
   ChannelPtr current_channel_;  // an item frame's; none: its payload is dropped
   Bytes current_control_;
 
-  WriteQueue queue_;              // cut into frames, in the order of the wire
+  WriteQueue queue_;                // cut into frames, in the order of the wire
   std::vector<std::byte> control_;  // control frames, ahead of all items that are not in queue_
   // Channels with credit for their sender. One CREDIT frame each, however long it takes until
   // the peer reads: as many as there are channels, not as many as the peer can provoke.

@@ -5,13 +5,14 @@
 
 namespace gangway::detail {
 
-// Room for `size` more copied bytes at the end of the queue.
+// Room for `size` more copied bytes at the end of the queue. Nothing changes when there is
+// no memory for them.
 std::byte* WriteQueue::extend(std::size_t size) {
   if (segments_.empty() || segments_.back().borrowed != nullptr) segments_.emplace_back();
-  segments_.back().size += size;
-  size_ += size;
   const std::size_t at = copied_.size();
   copied_.resize(at + size);
+  segments_.back().size += size;
+  size_ += size;
   return copied_.data() + at;
 }
 

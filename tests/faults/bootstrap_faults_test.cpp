@@ -173,6 +173,7 @@ class Limits : public FaultTest {
 INSTANTIATE_TEST_SUITE_P(, Limits, ::testing::ValuesIn(main_agents()), agent_name);
 
 TEST_P(Limits, A14_small_resource_limits_never_hang) {
+  if (sanitized && native()) GTEST_SKIP() << "the sanitizers need memory and descriptors of their own";
   for (const char* const limit : {"--nofile=16", "--nofile=8", "--as=200000000", "--as=40000000", "--stack=131072",
                                   "--data=20000000", "--fsize=0", "--core=0"})
     try_with(limit);

@@ -171,6 +171,7 @@ TEST_P(Death, B9_children_of_a_terminated_agent_are_killed) {
 }
 
 TEST_P(Death, B10_texts_say_how_it_ended) {
+  const CrashesAreCrashes plain;
   EXPECT_THAT(lost(start().remote_exec("import os; os._exit(3)")).what(), HasSubstr("exit status 3"));
   const auto aborted = lost(start().remote_exec("import os; os.abort()"));
   EXPECT_THAT(aborted.what(), HasSubstr("SIGABRT (signal 6)"));

@@ -35,6 +35,19 @@ inline constexpr bool sanitized = false;
 inline constexpr bool sanitized = false;
 #endif
 
+/// Lets an agent that is built with sanitizers crash as any program does.
+class CrashesAreCrashes {
+ public:
+  CrashesAreCrashes() : options_("ASAN_OPTIONS", given() + ":handle_segv=0:handle_abort=0:handle_sigbus=0") {}
+
+ private:
+  static std::string given() {
+    const char* const options = std::getenv("ASAN_OPTIONS");
+    return options == nullptr ? "" : options;
+  }
+  EnvironmentScope options_;
+};
+
 /// A process of somebody else's as /proc shows it. Empty when it is gone.
 struct ProcStat {
   char state = 0;

@@ -85,6 +85,7 @@ TEST_P(Misbehaviour, F4_holding_the_gil_does_not_hold_up_terminate) {
 }
 
 TEST_P(Misbehaviour, F5_recursion_without_a_limit) {
+  const CrashesAreCrashes plain;
   const auto error = lost(start().remote_exec(R"(
         import resource, sys
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

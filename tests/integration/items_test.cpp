@@ -67,7 +67,7 @@ std::vector<Sample> samples() {
       {"{}", Dict{}},
       {"set()", Set{}},
       {"frozenset()", FrozenSet{}},
-      {"[[], [[]], ()]", List{List{}, List{List{}}, Tuple{}}},
+      {"[[], [[]], ()]", List{List{}, List{Value(List{})}, Tuple{}}},
       {"(1,)", Tuple{1}},
       {"(1, 2, 3, 4, 5)", Tuple{1, 2, 3, 4, 5}},
       {"{1, 'two', (3, 4), None}", Set{1, "two", Tuple{3, 4}, nullptr}},

@@ -21,7 +21,11 @@ constexpr auto variable = "GANGWAY_COOKIE";
 
 std::string contents(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  try {
+    return {std::istreambuf_iterator<char>(file), {}};
+  } catch (const std::ios_base::failure&) {  // the process went away meanwhile: ESRCH
+    return {};
+  }
 }
 
 bool has_entry(std::string_view environment, std::string_view wanted) {
