@@ -58,7 +58,8 @@ std::optional<gangway::Bytes> read_text(const fs::path& path) {
 std::vector<fs::path> find_files(const fs::path& root) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::recursive_directory_iterator(root, fs::directory_options::skip_permission_denied))
-    if (entry.is_regular_file() && !entry.is_symlink() && entry.path().extension() != ".gz") files.push_back(entry.path());
+    if (entry.is_regular_file() && !entry.is_symlink() && entry.path().extension() != ".gz")
+      files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -99,7 +100,8 @@ void feed(Worker& worker, const std::vector<fs::path>& files, std::atomic<std::s
   }
   while (unanswered > 0) take_answer();
   channel.send(nullptr);
-  for (const auto& [word, count] : channel.receive<gangway::Dict>()) worker.counts[std::string(word.as_bytes().view())] = count.as_int();
+  for (const auto& [word, count] : channel.receive<gangway::Dict>())
+    worker.counts[std::string(word.as_bytes().view())] = count.as_int();
 } catch (...) {
   worker.error = std::current_exception();
 }
@@ -160,7 +162,8 @@ bool count_words(const fs::path& root) {
   for (std::thread& thread : threads) thread.join();
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
 
-  std::printf("%s%-8s %-9s %-9s %8s %10s %10s\n", live ? "\r" : "", "gateway", "agent", "python", "files", "words", "bytes");
+  std::printf("%s%-8s %-9s %-9s %8s %10s %10s\n", live ? "\r" : "", "gateway", "agent", "python", "files", "words",
+              "bytes");
   Counts total;
   long words = 0;
   for (const auto& worker : workers) {
@@ -173,9 +176,11 @@ bool count_words(const fs::path& root) {
     words += worker->words;
   }
   std::vector<std::pair<std::string, long>> ranking(total.begin(), total.end());
-  std::sort(ranking.begin(), ranking.end(), [](const auto& a, const auto& b) { return std::pair(-a.second, a.first) < std::pair(-b.second, b.first); });
+  std::sort(ranking.begin(), ranking.end(),
+            [](const auto& a, const auto& b) { return std::pair(-a.second, a.first) < std::pair(-b.second, b.first); });
   std::printf("%ld words, %zu different ones, in %.2f s; the most frequent:", words, total.size(), taken.count());
-  for (std::size_t at = 0; at < std::min<std::size_t>(8, ranking.size()); ++at) std::printf(" %s %ld", ranking[at].first.c_str(), ranking[at].second);
+  for (std::size_t at = 0; at < std::min<std::size_t>(8, ranking.size()); ++at)
+    std::printf(" %s %ld", ranking[at].first.c_str(), ranking[at].second);
   const bool equal = total == count_here(files);
   std::printf("\nthe same count made here: %s\n", equal ? "equal" : "DIFFERENT");
   return equal;

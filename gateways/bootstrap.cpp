@@ -104,8 +104,9 @@ std::optional<std::string> Bootstrap::on_hello(const Value& value) {
   if (!has_protocol) return "the agent's HELLO names no version of the protocol";
   if (protocol->as_tuple()[0].as_int() != protocol_major) {
     failure_ = errc::version_mismatch;
-    return "the agent (" + info_.version + ") speaks version " + to_string(*protocol) + " of the protocol, this side (" +
-           std::string(version) + ") version " + std::to_string(protocol_major) + "." + std::to_string(protocol_minor);
+    return "the agent (" + info_.version + ") speaks version " + to_string(*protocol) +
+           " of the protocol, this side (" + std::string(version) + ") version " + std::to_string(protocol_major) +
+           "." + std::to_string(protocol_minor);
   }
   if (const std::string error = text_of(hello, "error"); !error.empty()) return "the agent cannot serve: " + error;
   peer_max_item_ = static_cast<std::uint64_t>(
@@ -129,8 +130,8 @@ ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) cons
     else if (end.death.exit_status == exit_not_executable)
       end.text = program + " cannot be executed (exit status 126)";
     else
-      end.text = program + " ended before it answered" +
-                 (end.death.known() ? ": " + end.death.summary() : std::string());
+      end.text =
+          program + " ended before it answered" + (end.death.known() ? ": " + end.death.summary() : std::string());
   }
   if (!noise.empty()) end.text += "\nit wrote: " + escape_for_display(noise.substr(0, 200));
   return end;

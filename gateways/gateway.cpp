@@ -83,7 +83,9 @@ std::optional<std::chrono::nanoseconds> Gateway::unresponsive() const { return s
 void Gateway::exit() noexcept {
   if (state_) state_->exit();
 }
-bool Gateway::join(std::optional<Channel::Timeout> timeout) { return state().wait_gone(detail::deadline_after(timeout)); }
+bool Gateway::join(std::optional<Channel::Timeout> timeout) {
+  return state().wait_gone(detail::deadline_after(timeout));
+}
 bool Gateway::hasreceiver() const { return !state().connection().finished(); }
 DeathRecord Gateway::death() const { return state().death(); }
 

@@ -33,8 +33,8 @@ GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, XSpec spec, const s
       id_(spec_.id().value_or("")),
       bootstrap_(spec_),
       start_deadline_(Clock::now() + spec_.connect_timeout()),
-      process_(std::make_shared<PopenProcess>(*runtime_, bootstrap_.argv(),
-                                              std::vector<std::pair<std::string, std::string>>{{"GANGWAY_COOKIE", cookie}})),
+      process_(std::make_shared<PopenProcess>(
+          *runtime_, bootstrap_.argv(), std::vector<std::pair<std::string, std::string>>{{"GANGWAY_COOKIE", cookie}})),
       connection_(std::make_shared<Connection>(runtime_, process_->take_stream(), bootstrap_.settings())),
       on_exit_(std::move(on_exit)),
       liveness_(spec_.keepalive(), Clock::now()),
@@ -43,7 +43,8 @@ GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, XSpec spec, const s
 
 std::shared_ptr<GatewayState> GatewayState::launch(std::shared_ptr<Runtime> runtime, XSpec spec,
                                                    const std::string& cookie, std::function<void()> on_exit) {
-  std::shared_ptr<GatewayState> state(new GatewayState(std::move(runtime), std::move(spec), cookie, std::move(on_exit)));
+  std::shared_ptr<GatewayState> state(
+      new GatewayState(std::move(runtime), std::move(spec), cookie, std::move(on_exit)));
   state->start();
   return state;
 }
@@ -70,8 +71,9 @@ void GatewayState::check_process() const {
 
 void GatewayState::wait_ready() {
   if (connection_->wait_ready(start_deadline_)) return;
-  ConnectionEnd end{errc::bootstrap_timeout, "the agent did not answer within " +
-                                                 std::to_string(spec_.connect_timeout().count()) + " ms", process_->death()};
+  ConnectionEnd end{errc::bootstrap_timeout,
+                    "the agent did not answer within " + std::to_string(spec_.connect_timeout().count()) + " ms",
+                    process_->death()};
   end = bootstrap_.explain(std::move(end), connection_->noise());
   if (const auto shown = last_lines(end.death.stderr_tail); !shown.empty())
     end.text += "\nstderr:\n" + escape_for_display(shown);
@@ -219,7 +221,8 @@ bool GatewayState::gone() {
 }
 
 bool GatewayState::wait_gone(Deadline deadline) {
-  if (Runtime::in_handler()) throw_error(errc::would_deadlock, "waiting for a gateway's end on the thread that does the I/O");
+  if (Runtime::in_handler())
+    throw_error(errc::would_deadlock, "waiting for a gateway's end on the thread that does the I/O");
   Waiter waiter(*runtime_);
   std::unique_lock lock(mutex_);
   waiters_.push_back(&waiter);

@@ -20,8 +20,8 @@ struct Group::State {
   const detail::ForkGuard fork;
 
   std::mutex mutex;
-  std::vector<GatewayPtr> members;  // in the order of creation
-  std::vector<GatewayPtr> exited;   // asked to end, not yet known to be gone
+  std::vector<GatewayPtr> members;    // in the order of creation
+  std::vector<GatewayPtr> exited;     // asked to end, not yet known to be gone
   std::vector<std::string> starting;  // ids that are taken by gateways under way
   std::uint64_t next_id = 0;
 

@@ -39,8 +39,9 @@ PopenProcess::PopenProcess(Runtime& runtime, std::vector<std::string> argv,
   SpawnRequest request;
   request.argv = std::move(argv);
   request.extra_env = std::move(extra_env);
-  request.descriptors = {
-      {to_agent.read.get(), STDIN_FILENO}, {from_agent.write.get(), STDOUT_FILENO}, {from_stderr.write.get(), STDERR_FILENO}};
+  request.descriptors = {{to_agent.read.get(), STDIN_FILENO},
+                         {from_agent.write.get(), STDOUT_FILENO},
+                         {from_stderr.write.get(), STDERR_FILENO}};
   child_ = ChildProcess::start(request);
   pid_ = child_.pid();
   stream_ = std::make_unique<FdStream>(runtime.io(), std::move(from_agent.read), std::move(to_agent.write),

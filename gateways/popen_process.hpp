@@ -13,9 +13,9 @@
 #include <string>
 #include <vector>
 
-#include "gateways/fd_stream.hpp"
 #include "core/process.hpp"
 #include "core/runtime.hpp"
+#include "gateways/fd_stream.hpp"
 #include "gateways/stderr_pump.hpp"
 
 namespace gangway::detail {
@@ -52,7 +52,7 @@ class PopenProcess : public std::enable_shared_from_this<PopenProcess> {
   ChildProcess child_;
   pid_t pid_ = -1;  // the keeper's
   pid_t worker_pid_ = -1;
-  FileDescriptor worker_;  // a pidfd
+  FileDescriptor worker_;                         // a pidfd
   boost::asio::posix::stream_descriptor exited_;  // a copy of the pidfd
   std::unique_ptr<ByteStream> stream_;
   std::shared_ptr<StderrPump> stderr_;

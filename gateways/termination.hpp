@@ -16,11 +16,11 @@ class Termination {
  public:
   using Time = std::chrono::steady_clock::time_point;
   enum class Action {
-    wait,       // until next() at most
-    ask_keeper, // tell the keeper to kill the agent's group
-    kill,       // kill the keeper's group, and with it the agent
-    give_up,    // it cannot be killed
-    done,       // it is gone
+    wait,        // until next() at most
+    ask_keeper,  // tell the keeper to kill the agent's group
+    kill,        // kill the keeper's group, and with it the agent
+    give_up,     // it cannot be killed
+    done,        // it is gone
   };
 
   /// No deadline: wait for ever, never kill.

@@ -42,14 +42,14 @@ enum class errc {
   would_deadlock,   // a blocking call where only waiting for oneself could follow
 
   // Starting.
-  bad_spec,            // a spec that cannot be parsed or used; the text points at the place
-  spawn_failed,        // the operating system did not start the process
-  bootstrap_timeout,   // no marker or no HELLO in time
-  bootstrap_noise,     // more than limits::noise bytes before the marker
-  bootstrap_failed,    // the interpreter ended, or the agent reported that it cannot serve
-  version_mismatch,    // no common major version of the wire protocol
-  host_not_found,      // the other machine cannot be reached by this name
-  group_error,         // an id in use, an unknown id
+  bad_spec,           // a spec that cannot be parsed or used; the text points at the place
+  spawn_failed,       // the operating system did not start the process
+  bootstrap_timeout,  // no marker or no HELLO in time
+  bootstrap_noise,    // more than limits::noise bytes before the marker
+  bootstrap_failed,   // the interpreter ended, or the agent reported that it cannot serve
+  version_mismatch,   // no common major version of the wire protocol
+  host_not_found,     // the other machine cannot be reached by this name
+  group_error,        // an id in use, an unknown id
 };
 
 [[nodiscard]] const boost::system::error_category& error_category() noexcept;

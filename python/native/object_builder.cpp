@@ -20,7 +20,8 @@ PyRef ObjectBuilder::make_big_integer(std::span<const std::byte> bytes) const {
 PyRef ObjectBuilder::make_str(std::string_view text) {
   if (text.empty() || text.size() > longest_recent) return text_of(text);
   const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
-  const std::size_t slot = (text.size() * 31 + byte(0) * 7 + byte(text.size() / 2) * 5 + byte(text.size() - 1)) % recent_.size();
+  const std::size_t slot =
+      (text.size() * 31 + byte(0) * 7 + byte(text.size() / 2) * 5 + byte(text.size() - 1)) % recent_.size();
   PyRef& recent = recent_[slot];
   if (recent && static_cast<std::size_t>(PyUnicode_GET_LENGTH(recent.get())) == text.size() &&
       std::memcmp(PyUnicode_DATA(recent.get()), text.data(), text.size()) == 0)
