@@ -542,17 +542,20 @@ void Connection::release(const ChannelPtr& channel) noexcept {
 }
 
 bool Connection::is_closed(const ChannelState& channel) {
+  if (fork_.in_child()) return true;
   const std::lock_guard lock(mutex_);
   return channel.closed;
 }
 
 std::string Connection::error_text(const ChannelState& channel) {
+  check_process();
   const std::lock_guard lock(mutex_);
   if (channel.error) return *channel.error;
   return end_ && !channel.closed ? end_->text : std::string();
 }
 
 std::shared_ptr<CallbackThread> Connection::callbacks() {
+  check_process();
   const std::lock_guard lock(mutex_);
   if (!callbacks_) callbacks_ = CallbackThread::start();
   return callbacks_;
@@ -665,11 +668,13 @@ bool Connection::ready() {
 }
 
 bool Connection::finished() {
+  if (fork_.in_child()) return true;
   const std::lock_guard lock(mutex_);
   return finished_;
 }
 
 std::size_t Connection::live_channels() {
+  if (fork_.in_child()) return 0;
   const std::lock_guard lock(mutex_);
   return machine_.live();
 }

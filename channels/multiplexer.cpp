@@ -324,10 +324,15 @@ Multiplexer::ChannelPtr Multiplexer::open() {
                 "too many channels: " + std::to_string(settings_.own_channels) + " may be open at a time");
   if (next_own_ >= 0xfffffffeU) throw_error(errc::too_many_channels, "this connection has used up its channel ids");
   const auto channel = std::make_shared<ChannelState>(next_own_);
+  add(channel);
+  try {
+    control(ControlKind::open, channel->id);
+  } catch (...) {
+    channels_.erase(channel->id);
+    throw;
+  }
   next_own_ += 2;
   ++own_open_;
-  add(channel);
-  control(ControlKind::open, channel->id);
   return channel;
 }
 
@@ -379,17 +384,17 @@ void Multiplexer::close(const ChannelPtr& channel, std::optional<std::string_vie
     channel->closed = true;
     return;
   }
-  channel->closed = true;
   if (error) {
     // Longer ones keep their end, where the message is; a cut character is not sent.
     std::string text(error->substr(error->size() - std::min(error->size(), limits::error_text)));
     const bool cut = text.size() < error->size();
     while (cut && !text.empty() && (static_cast<unsigned char>(text.front()) & 0xc0) == 0x80) text.erase(0, 1);
-    for (std::size_t bad; (bad = find_bad_utf8(text)) < text.size();) text[bad] = '?';
+    for (std::size_t at = 0; (at += find_bad_utf8(std::string_view(text).substr(at))) < text.size();) text[at] = '?';
     control(ControlKind::close_error, channel->id, std::as_bytes(std::span(text)));
   } else {
     control(ControlKind::close, channel->id);
   }
+  channel->closed = true;
   forget(channel, errc::channel_closed);
 }
 
@@ -448,12 +453,12 @@ bool Multiplexer::send_now(ChannelState& channel, ItemKind kind, std::span<const
   if (payload.size() > limits::frame_sent || queue_.size() >= queue_high_water) return false;
   const std::uint64_t cost = payload.size() + limits::item_cost;
   if (cost > channel.credit) return false;
-  if (settings_.window != 0) channel.credit -= cost;
   // The control frames so far were asked for before: OPEN must come before the first item.
   if (has_control()) pump_control();
   queue_.append_frame({static_cast<std::uint8_t>(frame_whole | static_cast<std::uint8_t>(kind)),
                        static_cast<std::uint32_t>(payload.size()), channel.id},
                       payload);
+  if (settings_.window != 0) channel.credit -= cost;
   return true;
 }
 
@@ -463,7 +468,12 @@ void Multiplexer::send(const ChannelPtr& channel, OutItem& item) {
     return;
   }
   channel->outgoing.push(&item);
-  take_turn(channel);
+  try {
+    take_turn(channel);
+  } catch (...) {
+    (void)channel->outgoing.remove(&item);
+    throw;
+  }
 }
 
 bool Multiplexer::withdraw(ChannelState& channel, OutItem& item) {
@@ -475,8 +485,8 @@ bool Multiplexer::withdraw(ChannelState& channel, OutItem& item) {
 
 void Multiplexer::take_turn(const ChannelPtr& channel) {
   if (channel->in_turn || channel->outgoing.empty()) return;
-  channel->in_turn = true;
   turns_.push_back(channel);
+  channel->in_turn = true;
 }
 
 std::span<const iovec> Multiplexer::gather(std::span<iovec> pieces) {
@@ -493,9 +503,10 @@ void Multiplexer::pump_control() {
   std::array<std::byte, sizeof(std::uint64_t)> credit;
   for (const std::uint32_t id : credit_due_) {
     const ChannelPtr channel = find(id);
-    if (!channel || !channel->receivable) continue;
-    store_little(credit.data(), std::exchange(channel->granted, 0));
+    if (!channel || !channel->receivable || channel->granted == 0) continue;
+    store_little(credit.data(), channel->granted);
     queue_.append_frame({static_cast<std::uint8_t>(ControlKind::credit), credit.size(), id}, credit);
+    channel->granted = 0;
   }
   credit_due_.clear();
 }
@@ -557,10 +568,10 @@ bool Multiplexer::cut_frame(ChannelState& channel) {
 void Multiplexer::control(ControlKind kind, std::uint32_t channel, std::span<const std::byte> payload) {
   if (over_) return;
   const std::size_t at = control_.size();
-  control_.resize(at + frame_header_size);
+  control_.resize(at + frame_header_size + payload.size());
   store_header(control_.data() + at,
                {static_cast<std::uint8_t>(kind), static_cast<std::uint32_t>(payload.size()), channel});
-  control_.insert(control_.end(), payload.begin(), payload.end());
+  std::copy(payload.begin(), payload.end(), control_.data() + at + frame_header_size);
 }
 
 // What the peer asks for, and may not be reading.

@@ -16,6 +16,13 @@ std::byte* WriteQueue::extend(std::size_t size) {
   return copied_.data() + at;
 }
 
+// Takes the last `size` copied bytes back.
+void WriteQueue::shrink(std::size_t size) noexcept {
+  copied_.resize(copied_.size() - size);
+  segments_.back().size -= size;
+  size_ -= size;
+}
+
 void WriteQueue::append(std::span<const std::byte> bytes) {
   if (!bytes.empty()) std::memcpy(extend(bytes.size()), bytes.data(), bytes.size());
 }
@@ -30,7 +37,12 @@ void WriteQueue::append_frame(const FrameHeader& header, std::span<const std::by
                               std::span<const std::byte> payload, Borrowed& owner) {
   append_frame(header, prefix);
   if (payload.empty()) return;
-  segments_.push_back({payload.data(), payload.size(), &owner});
+  try {
+    segments_.push_back({payload.data(), payload.size(), &owner});
+  } catch (...) {
+    shrink(frame_header_size + prefix.size());
+    throw;
+  }
   size_ += payload.size();
 }
 

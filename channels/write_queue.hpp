@@ -1,7 +1,8 @@
 // What goes out next, in order: small pieces are copied together, large payloads are
 // written from where they are.
 //
-// No I/O: whoever owns it writes what gather() gives and reports it by consume().
+// No I/O: whoever owns it writes what gather() gives and reports it by consume(). When
+// memory runs out, an append throws and has appended nothing.
 #pragma once
 
 #include <sys/uio.h>
@@ -53,6 +54,7 @@ class WriteQueue {
   };
 
   std::byte* extend(std::size_t size);
+  void shrink(std::size_t size) noexcept;
 
   std::vector<std::byte> copied_;
   std::size_t copied_begin_ = 0;  // what is before was written

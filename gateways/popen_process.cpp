@@ -61,8 +61,10 @@ void PopenProcess::watch(std::function<void()> on_exit) {
 
 void PopenProcess::wait_for_exit() {
   exited_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                     [self = shared_from_this()](boost::system::error_code error) {
-                       if (!error) self->poll();
+                     [weak = weak_from_this()](boost::system::error_code error) {
+                       // Weak: ending a process takes time, which the leading thread must not spend.
+                       const auto self = error ? nullptr : weak.lock();
+                       if (self) self->poll();
                      });
 }
 
@@ -120,6 +122,7 @@ void PopenProcess::kill() noexcept {
 void PopenProcess::close() noexcept {
   stderr_->close();
   const std::lock_guard lock(mutex_);
+  worker_.reset();
   boost::system::error_code ignored;
   exited_.close(ignored);
 }

@@ -95,7 +95,8 @@ bool StderrPump::forward() noexcept {
 
 void StderrPump::drain() noexcept {
   const std::lock_guard lock(mutex_);
-  for (int reads = 0; reads < 64 && !ended_ && from_.is_open() && read_some(); ++reads) {
+  for (int reads = 0; reads < 64 && pending_.size() < longest_line && !ended_ && from_.is_open() && read_some();
+       ++reads) {
   }
   forward();
 }

@@ -84,7 +84,8 @@ concept TextLike =
 
 }  // namespace detail
 
-/// Python's list.
+/// Python's list. Write List{Value(List{})} for a list in a list: List{List{}} nests with g++ 12
+/// and copies with clang 14.
 using List = std::vector<Value>;
 
 /// Python's tuple: a fixed row of values.

@@ -108,6 +108,40 @@ TEST(AllocationFailure, is_contained_while_a_machine_writes) {
   });
 }
 
+// What a caller asked for and did not get has left no trace: the peer understands the rest.
+TEST(AllocationFailure, of_a_call_leaves_the_stream_valid) {
+  bool failed = true;
+  for (std::size_t n = 0; failed; ++n) {
+    Machine here(Side::controller, 64 * 1024), there(Side::agent, 64 * 1024);
+    const auto channel = here.machine.open();
+    std::list<Send> sends;
+    for (int i = 0; i < 3; ++i) sends.emplace_back(ItemKind::bytes, pattern(10'000));
+    const Bytes small = pattern(100);
+    const auto attempt = [](auto what) {
+      try {
+        what();
+      } catch (const std::bad_alloc&) {
+      }
+    };
+    {
+      const FailCount fail(n);
+      for (Send& send : sends) {
+        Multiplexer::ChannelPtr other;
+        attempt([&] { (void)here.machine.send_now(*channel, ItemKind::bytes, small.span()); });
+        attempt([&] { other = here.machine.open(); });
+        attempt([&] { here.machine.ping(1); });
+        attempt([&] { here.machine.send(other ? other : channel, send); });
+        if (other)
+          attempt([&] { here.machine.close(other, "a text that is too long to be kept in the string itself"); });
+      }
+      failed = fail.failed();
+    }
+    EXPECT_TRUE(there.feed(here.output())) << there.machine.failure() << ", allocation " << n;
+    EXPECT_FALSE(there.machine.mid_frame());
+    here.machine.fail(errc::terminated);
+  }
+}
+
 // The connection ends, or the call throws; whoever shares the runtime goes on.
 TEST(AllocationFailure, ends_one_connection_and_not_its_neighbour) {
   const auto runtime = Runtime::create();
