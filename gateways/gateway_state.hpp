@@ -40,7 +40,6 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   [[nodiscard]] const XSpec& spec() const noexcept { return spec_; }
   [[nodiscard]] AgentInfo info();
   [[nodiscard]] Connection& connection() const noexcept { return *connection_; }
-  [[nodiscard]] bool in_forked_child() const noexcept { return fork_.in_child(); }
   /// Throws in a forked child: it must not speak on its parent's connection.
   void check_process() const;
 
