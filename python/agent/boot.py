@@ -2,10 +2,11 @@
 import os
 import sys
 
-from .task import Tasks, leave, rare, take_stdio
+from .task import Tasks, leave, monotonic, rare, take_stdio
 from .wire import BATCH, CUT, HELLO, MAX_FRAME, UNLIMITED, VERSION, getpid, pack_head
 from .errors import ProtocolError
 from .spelling import plain_loads, spell
+from .callbacks import await_callbacks
 from .link import Link, link
 
 
@@ -16,6 +17,7 @@ def greet(self, payload):
         raise ProtocolError("a HELLO without protocol or nonce")
     get = config.get
     self.greeted = True
+    self.since = monotonic()
     self.window = get("window", 0)
     self.quarter = self.window // 4 or UNLIMITED
     self.cut = min(CUT, get("max_frame", CUT))
@@ -118,6 +120,8 @@ def main():
     link = Link(fd_in, fd_out)
     watch_forks(link)
     Tasks(link).serve()
+    if link.calls is not None:
+        await_callbacks()
     if link.out or link.rest:
         link.flush_at_end()
     leave()

@@ -49,7 +49,8 @@ class Link(Waiting, Writer, Reader, Receiver, Control):
     gateway = None
     last_theirs = -1
     last_ours = 0
-    executing = 0
+    convert = None  # `_convert` of channels that come
+    calls = None  # callbacks.py
     # Reading; the leader's.
     left = b""  # the beginning of a frame
     frame = None  # (channel, its Arriving, bytes that its current frame lacks, END or 0)
@@ -83,6 +84,8 @@ class Link(Waiting, Writer, Reader, Receiver, Control):
         self.bell = allocate_lock()  # the stand-by's
         self.bell.acquire()
         self.channels = {}  # id -> weak reference
+        self.closed = {}  # id -> weak reference to a channel that somebody still has
+        self.tasks = {}  # id -> (request, when it came)
         self.opening = {}  # id -> Channel that nobody holds yet
         self.control = []  # frames that overtake items
         self.out = []  # small frames, paid for
@@ -117,10 +120,7 @@ class Link(Waiting, Writer, Reader, Receiver, Control):
         for reference in list(self.channels.values()):
             channel = reference()
             if channel is not None:
-                channel._ended = True
-                channel._sendable = False
-                channel._arriving = None
-                channel._outgoing.clear()
+                channel._end()
         self.opening.clear()
         self.turns.clear()
 

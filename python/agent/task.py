@@ -51,6 +51,7 @@ INTERRUPT_GRACE = 10.0  # s after that, then the process ends hard
 
 start_new_thread = _thread.start_new_thread  # user code may replace them in their modules
 get_ident = _thread.get_ident
+get_native_id = getattr(_thread, "get_native_id", int)  # 3.8; else 0
 sleep = time.sleep
 monotonic = time.monotonic
 exit_hard = os._exit
@@ -190,6 +191,7 @@ def claim(job):
 
 
 def run(channel, request):
+    request[0] = get_native_id()
     channel._executing = True
     channel._finish(execute(channel, request))
 
