@@ -31,7 +31,7 @@ from shrink import Inline, Refer, Rename, Split, Strip, fold, gather_imports, sq
 
 # One program in this order. Each module can be read, and linted, alone: what it takes from
 # another one stands in a relative import, which check_names() holds true and Strip drops.
-MODULES = ["task.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py", "waiting.py",
+MODULES = ["task.py", "sleep.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py", "waiting.py",
            "writer.py", "reader.py", "receiver.py", "control.py", "link.py", "boot.py"]
 STAGE0_NAMES = {"path"}  # in the namespace before the first part runs
 
