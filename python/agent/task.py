@@ -38,6 +38,8 @@ import sys
 import time
 import _thread
 
+from .sleep import replace_sleep
+
 MAIN_THREAD_ONLY_DEADLOCK_TEXT = (
     "concurrent remote_exec would cause deadlock: this worker runs tasks in its main "
     "thread only (execmodel main_thread_only), and a task is running there"
@@ -151,7 +153,10 @@ class Tasks:
     def run_in_thread(self, job):
         try:
             ensure_threading(self.main_ident)
+            replace_sleep(self.main_ident)
             run(job[0], job[1])
+        except KeyboardInterrupt:  # just before or after the task
+            job[0]._finish(INTERRUPT_TEXT)
         finally:
             self.thread_ended()
 
@@ -385,7 +390,7 @@ def execmodel_attribute(name):
     if name == "Lock":
         return importlib.import_module("threading").RLock
     if name == "sleep":
-        return sleep
+        return time.sleep
     if name == "start":
         return lambda func, args=(): start_new_thread(func, args)
     if name == "fdopen":
