@@ -19,6 +19,7 @@ from _collections import deque  # without the rest of collections: 0.7 ms
 from .task import execute, get_ident, on_demand
 
 LINE_LIMIT = 65536  # bytes of an item
+guard = _thread.allocate_lock()  # of whoever makes the one Output
 STDOUT, STDERR = 1, 2  # descriptors, and what they are called on the wire
 
 
@@ -240,7 +241,8 @@ class TaskBuffer(__import__("io").BufferedIOBase):
         self.stream = stream
 
     def write(self, data):
-        self.stream.put(bytes(data), sys._getframe(1))
+        data = bytes(data)
+        self.stream.put(data, sys._getframe(1))
         return len(data)
 
     def flush(self):

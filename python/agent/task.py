@@ -196,7 +196,7 @@ def claim(job):
 
 def run(channel, request):
     channel._executing = True
-    channel._finish(execute(channel, request))
+    channel._finish(runner(channel, request))
 
 
 def execute(channel, request):
@@ -217,6 +217,8 @@ def execute(channel, request):
         return error_text(error)
     return None
 
+
+runner = execute  # or what does more around it (output.py, for one)
 
 sources = {}  # file name -> linecache entry
 
