@@ -1,8 +1,9 @@
 """From HELLO to the end of the process."""
 import os
 import sys
+import _signal
 
-from .task import Tasks, leave, on_demand, rare, runner, take_stdio
+from .task import Tasks, leave, on_demand, rare, runner, start_new_thread, take_stdio
 from .wire import BATCH, CUT, HELLO, MAX_FRAME, UNLIMITED, VERSION, getpid, pack_head
 from .errors import ProtocolError
 from .spelling import plain_loads, spell
@@ -43,7 +44,7 @@ def greet(self, payload):
     if error:
         reply["error"] = error
     if self.debug:
-        trace("creating workergateway on %r" % self)
+        start_new_thread(lambda: trace("creating workergateway on %r" % self), ())  # it may have to be sent
     nonce = "".join(map("{:02x}".format, config["nonce"]))
     marker = "<GW1 %s%s>\n" % (nonce[16:], nonce[:16])
     hello = spell(reply)
@@ -90,7 +91,7 @@ def start_output():
         return link.output
 
 
-@rare
+@on_demand("trace")
 def trace(text):
     """EXECNET-SURFACE.md, section 11. Never raises."""
     try:
@@ -139,6 +140,7 @@ def main():
     widen(fd_out)
     link = Link(fd_in, fd_out)
     watch_forks(link)
+    _signal.signal(2, lambda number, frame: link.on_sigint(frame))
     Tasks(link).serve()
     if link.out or link.rest:
         link.flush_at_end()

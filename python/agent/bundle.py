@@ -35,7 +35,7 @@ from shrink import PUBLIC_ATTRIBUTES, Inline, Refer, Rename, Split, Strip, fold,
 
 # One program in this order. Each module can be read, and linted, alone: what it takes from
 # another one stands in a relative import, which check_names() holds true and Strip drops.
-MODULES = ["task.py", "sleep.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py", "waiting.py",
+MODULES = ["task.py", "sleep.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py", "waiting.py", "interrupt.py",
            "writer.py", "reader.py", "receiver.py", "demand.py", "control.py", "output.py", "link.py",
            "boot.py"]
 STAGE0_NAMES = {"path"}  # in the namespace before the first part runs

@@ -238,7 +238,7 @@ class Channel:
             if get_ident() == link.main_ident:
                 link.main_idle = True  # in a moment: who sees the CLOSE may rely on it
             self._task = False
-            link.executing -= 1
+            link.tasks.pop(self.id, None)
             self._close(text)
 
     @rare

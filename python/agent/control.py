@@ -1,7 +1,7 @@
 """Channels come and go: OPEN, CREDIT, CLOSE and the other control frames."""
 from _weakref import ref
 
-from .task import on_demand, rare
+from .task import on_demand, rare, start_new_thread
 from .wire import (
     CLOSE, CLOSE_ERROR, CREDIT, CUT, HELLO, INTERRUPT, LAST_MESSAGE, OPEN, PART, PING, PONG, STATUS, STATUS_REPLY,
     TERMINATE, part, unpack_u64)
@@ -95,11 +95,14 @@ class Control:
             self.answer(PONG, payload)
         elif kind == STATUS:
             self.answer(STATUS_REPLY, payload + spell({
-                "numchannels": len(self.channels), "numexecuting": self.executing, "execmodel": self.execmodel}))
+                "numchannels": len(self.channels), "numexecuting": len(self.tasks), "execmodel": self.execmodel}))
         elif kind == PART:
             take_part(payload)
         elif kind == INTERRUPT:
             self.check_known(number)
+            channel = self.tasks.get(number)
+            if channel:
+                start_new_thread(self.interrupt_soon, (channel, False))
         elif kind != PONG:
             self.closed_by_peer(kind, number, payload)
 

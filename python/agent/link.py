@@ -33,23 +33,24 @@ from .task import get_ident, rare
 from .wire import allocate_lock, getpid
 from .channel import Gateway
 from .waiting import Waiting
+from .interrupt import Interrupts
 from .writer import Writer
 from .reader import Reader
 from .receiver import Receiver
 from .control import Control
 
 
-class Link(Waiting, Writer, Reader, Receiver, Control):
+class Link(Waiting, Interrupts, Writer, Reader, Receiver, Control):
     """The connection: frames in and out, who leads, and the backend of task.py."""
 
     # Of the connection.
+    signalled = False  # a SIGINT of ours is on its way
     greeted = False
     forked = False
     lost = None  # the EOFError that ended the connection
     gateway = None
     last_theirs = -1
     last_ours = 0
-    executing = 0
     # Reading; the leader's.
     left = b""  # the beginning of a frame
     frame = None  # (channel, its Arriving, bytes that its current frame lacks, END or 0)
@@ -90,6 +91,8 @@ class Link(Waiting, Writer, Reader, Receiver, Control):
         self.dropped = []  # ids of channels that were collected
         self.followers = {}  # bells of threads that wait while another leads
         self.main_bells = []
+        self.interrupts = {}
+        self.tasks = {}  # id -> Channel of a task, until it ends
         self.jobs = deque()
         self.main_jobs = deque()  # those that only the main thread may take
 

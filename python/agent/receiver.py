@@ -131,7 +131,7 @@ class Receiver:
             with self.wire:
                 channel._give(channel._since)
                 channel._since = 0
-        self.executing += 1
+        self.tasks[channel.id] = channel
         self.jobs.append((channel, request))
         if self.main_idle:
             self.wake(self.main_bells)

@@ -166,7 +166,7 @@ class Inline(ast.NodeTransformer):
 # What users, the interpreter or a part look up by name: variables and parameters ...
 PUBLIC_NAMES = set("""
     channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error
-    parts compiled bundle codes path Rare VERSION MAIN_THREAD_ONLY_DEADLOCK_TEXT INTERRUPT_TEXT
+    parts compiled bundle codes path Rare VERSION INTERRUPT_TEXT
 """.split())
 # ... and attributes.
 PUBLIC_ATTRIBUTES = set("""

@@ -14,7 +14,7 @@ The agent gives it a *backend*: the connection, seen from the tasks.
     backend.push_job(job)
         Puts a job back to the front, for next_job(True) only.
     channel._executing
-        Set to True before the user's code runs: the channel of a running task
+        Set to the thread before the user's code runs: the channel of a running task
         refuses an explicit close() with an OSError that says "explicit".
     channel._finish(text)
         Called when the task is over: CLOSE, or CLOSE_ERROR with the text. Nothing
@@ -40,10 +40,6 @@ import _thread
 
 from .sleep import replace_sleep
 
-MAIN_THREAD_ONLY_DEADLOCK_TEXT = (
-    "concurrent remote_exec would cause deadlock: this worker runs tasks in its main "
-    "thread only (execmodel main_thread_only), and a task is running there"
-)
 INTERRUPT_TEXT = "keyboard-interrupted"
 
 MAX_ERROR_TEXT = 65536  # bytes; the limit of a CLOSE_ERROR frame
@@ -167,7 +163,7 @@ class Tasks:
             if self.all_done and not self.in_threads:
                 self.all_done.release()
 
-    @rare
+    @on_demand("main_thread_only")
     def wait_for_main(self, job):
         """main_thread_only: the job is the main thread's if it is free within a second."""
         with self.guard:
@@ -176,17 +172,24 @@ class Tasks:
                 start_new_thread(self.refuse_late_jobs, ())
         self.backend.push_job(job)
 
-    @rare
+    @on_demand("main_thread_only")
     def refuse_late_jobs(self):
         while self.waiting:
             deadline, job = self.waiting[0]
             sleep(max(0, deadline - monotonic()))
             if claim(job):
-                job[0]._finish(MAIN_THREAD_ONLY_DEADLOCK_TEXT)
+                job[0]._finish(deadlock_text())
             with self.guard:
                 del self.waiting[0]
                 if not self.waiting:
                     return
+
+
+@on_demand("main_thread_only")
+def deadlock_text():
+    return (
+        "concurrent remote_exec would cause deadlock: this worker runs tasks in its main "
+        "thread only (execmodel main_thread_only), and a task is running there")
 
 
 def claim(job):
@@ -195,7 +198,7 @@ def claim(job):
 
 
 def run(channel, request):
-    channel._executing = True
+    channel._executing = get_ident()
     channel._finish(runner(channel, request))
 
 
