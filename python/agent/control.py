@@ -102,7 +102,7 @@ class Control:
             self.check_known(number)
             channel = self.tasks.get(number)
             if channel:
-                start_new_thread(self.interrupt_soon, (channel, False))
+                start_new_thread(self.interrupt_soon, (channel,))
         elif kind != PONG:
             self.closed_by_peer(kind, number, payload)
 

@@ -23,17 +23,19 @@ SIGINT = 2
 
 @part
 class Interrupts:
-    """Of Link: interrupts is thread -> Channel of the task that is to be interrupted there."""
+    """Of Link: interrupts is thread -> mark, a list with the Channel of the task that is to be
+    interrupted there. Empty once it was. Whoever has set it takes it away, and not before no
+    signal is on its way any more: one that comes late must not be taken for another."""
 
     @rare
     def raise_interrupt(self):
-        """Where it does no harm: in a wait. Leaves None until no signal is on its way: one
-        that comes late must not be taken for another."""
+        """Where it does no harm: in a wait."""
         me = get_ident()
-        channel = self.interrupts.get(me)
-        if channel and channel._executing == me:
-            self.interrupts[me] = None
-            raise KeyboardInterrupt
+        mark = self.interrupts.get(me, ())
+        for channel in mark:
+            if channel._executing == me:
+                mark.clear()
+                raise KeyboardInterrupt
 
     @rare
     def on_sigint(self, frame):
@@ -48,24 +50,28 @@ class Interrupts:
         elif not marked:
             for channel in list(self.tasks.values()):
                 if channel._executing == me:
-                    self.interrupts[me] = channel
-                    start_new_thread(self.interrupt_soon, (channel, True))
+                    self.interrupts[me] = mark = [channel]
+                    start_new_thread(self.interrupt_soon, (channel, mark))
 
     @rare
-    def interrupt_soon(self, channel, marked):
+    def interrupt_soon(self, channel, mark=None):
         """A thread: gets what it needs, and sees to it that the task is interrupted."""
         try:
-            (self.signal_main if marked else self.interrupt)(channel)
+            if mark is None:
+                self.interrupt(channel)
+            else:
+                self.signal_main(channel, mark)
         except OSError:  # the connection is gone, and with it what was not sent yet
             sleep(0.002)
-            if self.interrupts.pop(self.main_ident, None) is channel:
+            if mark:
+                del self.interrupts[self.main_ident]
                 os.kill(self.pid, SIGINT)
 
     @on_demand("interrupt")
-    def signal_main(self, channel):
+    def signal_main(self, channel, mark):
         """Until the task has seen its mark, or has ended."""
         me = self.main_ident
-        while self.signalled or self.interrupts[me] is channel and channel._executing == me:
+        while self.signalled or mark and channel._executing == me:
             ours = getattr(_signal.getsignal(SIGINT), "__module__", None) == __name__
             if not self.signalled:
                 self.wake_for_interrupt(me)
@@ -96,22 +102,25 @@ class Interrupts:
                     for job in list(jobs):
                         if job[0] is channel and take_out(jobs, job):
                             return channel._finish(INTERRUPT_TEXT)
-            elif self.interrupts.setdefault(ident, channel) is not channel:
-                pass  # another is being interrupted there, and is about to end
-            elif ident == self.main_ident:
-                return self.signal_main(channel)
             else:
-                return self.interrupt_thread(ident, channel)
+                mark = [channel]
+                other = self.interrupts.setdefault(ident, mark)
+                if other is mark:
+                    if ident == self.main_ident:
+                        return self.signal_main(channel, mark)
+                    return self.interrupt_thread(ident, channel, mark)
+                if other == mark:
+                    return  # it is about to be interrupted
             sleep(0.002)
 
     @on_demand("interrupt")
-    def interrupt_thread(self, ident, channel):
-        while self.interrupts[ident] is channel and channel._executing == ident:
-            self.interrupts[ident] = None  # there shall be one only
+    def interrupt_thread(self, ident, channel, mark):
+        while mark and channel._executing == ident:
+            mark.clear()  # there shall be one only
             if raise_in_user_code(ident):
                 wake(ident)
                 break
-            self.interrupts[ident] = channel
+            mark.append(channel)
             self.wake_for_interrupt(ident)
             sleep(0.002)
         del self.interrupts[ident]
