@@ -3,10 +3,11 @@ import os
 import sys
 import _signal
 
-from .task import Tasks, leave, on_demand, rare, runner, start_new_thread, take_stdio
+from .task import Tasks, leave, monotonic, on_demand, rare, runner, start_new_thread, take_stdio
 from .wire import BATCH, CUT, HELLO, MAX_FRAME, UNLIMITED, VERSION, getpid, pack_head
 from .errors import ProtocolError
 from .spelling import plain_loads, spell
+from .callbacks import await_callbacks
 from .link import Link, link
 from .output import Output, guard
 
@@ -19,6 +20,7 @@ def greet(self, payload):
         raise ProtocolError("a HELLO without protocol or nonce")
     get = config.get
     self.greeted = True
+    self.since = monotonic()
     self.window = get("window", 0)
     self.quarter = self.window // 4 or UNLIMITED
     self.cut = min(CUT, get("max_frame", CUT))
@@ -142,6 +144,8 @@ def main():
     watch_forks(link)
     _signal.signal(2, lambda number, frame: link.on_sigint(frame))
     Tasks(link).serve()
+    if link.calls is not None:
+        await_callbacks()
     if link.out or link.rest:
         link.flush_at_end()
     leave()

@@ -48,7 +48,7 @@ class Interrupts:
                 raise KeyboardInterrupt
             self.raise_interrupt()
         elif not marked:
-            for channel in list(self.tasks.values()):
+            for _, _, channel in list(self.tasks.values()):
                 if channel._executing == me:
                     self.interrupts[me] = mark = [channel]
                     start_new_thread(self.interrupt_soon, (channel, mark))

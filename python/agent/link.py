@@ -51,6 +51,8 @@ class Link(Waiting, Interrupts, Writer, Reader, Receiver, Control):
     gateway = None
     last_theirs = -1
     last_ours = 0
+    convert = None  # `_convert` of channels that come
+    calls = None  # callbacks.py
     # Reading; the leader's.
     left = b""  # the beginning of a frame
     frame = None  # (channel, its Arriving, bytes that its current frame lacks, END or 0)
@@ -84,6 +86,8 @@ class Link(Waiting, Interrupts, Writer, Reader, Receiver, Control):
         self.bell = allocate_lock()  # the stand-by's
         self.bell.acquire()
         self.channels = {}  # id -> weak reference
+        self.closed = {}  # id -> weak reference to a channel that somebody still has
+        self.tasks = {}  # id -> (request, when it came, Channel)
         self.opening = {}  # id -> Channel that nobody holds yet
         self.control = []  # frames that overtake items
         self.out = []  # small frames, paid for
@@ -92,7 +96,6 @@ class Link(Waiting, Interrupts, Writer, Reader, Receiver, Control):
         self.followers = {}  # bells of threads that wait while another leads
         self.main_bells = []
         self.interrupts = {}
-        self.tasks = {}  # id -> Channel of a task, until it ends
         self.jobs = deque()
         self.main_jobs = deque()  # those that only the main thread may take
 
@@ -120,10 +123,7 @@ class Link(Waiting, Interrupts, Writer, Reader, Receiver, Control):
         for reference in list(self.channels.values()):
             channel = reference()
             if channel is not None:
-                channel._ended = True
-                channel._sendable = False
-                channel._arriving = None
-                channel._outgoing.clear()
+                channel._end()
         self.opening.clear()
         self.turns.clear()
 

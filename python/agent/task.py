@@ -49,6 +49,7 @@ INTERRUPT_GRACE = 10.0  # s after that, then the process ends hard
 
 start_new_thread = _thread.start_new_thread  # user code may replace them in their modules
 get_ident = _thread.get_ident
+get_native_id = getattr(_thread, "get_native_id", int)  # 3.8; else 0
 sleep = time.sleep
 monotonic = time.monotonic
 exit_hard = os._exit
@@ -148,8 +149,11 @@ class Tasks:
     @rare
     def run_in_thread(self, job):
         try:
-            ensure_threading(self.main_ident)
-            replace_sleep(self.main_ident)
+            try:
+                ensure_threading(self.main_ident)
+                replace_sleep(self.main_ident)
+            except OSError:
+                pass  # the connection was lost before the part came
             run(job[0], job[1])
         except KeyboardInterrupt:  # just before or after the task
             job[0]._finish(INTERRUPT_TEXT)
@@ -198,6 +202,7 @@ def claim(job):
 
 
 def run(channel, request):
+    request[0] = get_native_id()
     channel._executing = get_ident()
     channel._finish(runner(channel, request))
 
@@ -303,7 +308,7 @@ def error_text(error):
     return data.decode("utf-8", "ignore")
 
 
-@rare
+@on_demand("threads")
 def ensure_threading(main_ident):
     """Imports threading for a thread that is not the main one.
 

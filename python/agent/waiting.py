@@ -58,7 +58,7 @@ class Waiting:
         return True
 
     @rare
-    def lead_for(self, channel, items):
+    def lead_for(self, channel):
         """The common case of wait: 1 us less in each round trip."""
         self.burst = 0
         if not (self.out or self.control) and self.lead.acquire(False):
@@ -66,7 +66,7 @@ class Waiting:
             self.led_for = channel._bells
             self.leader = get_ident()
             try:
-                while not (items or channel._ended):
+                while not (channel._items or channel._ended):
                     if self.interrupts:
                         self.raise_interrupt()
                     self.pump(None)
