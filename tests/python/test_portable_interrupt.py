@@ -261,6 +261,7 @@ while True:
         interrupts += 1
 channel.send((seen, lost, interrupts))
 """)
+        agent.send_part("interrupt")  # nobody reads in the loop that it is asked for
         sent = 0
         for attempt in range(1000):
             for _ in range(random.randrange(40)):
