@@ -167,7 +167,7 @@ class Inline(ast.NodeTransformer):
 PUBLIC_NAMES = set("""
     channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error mode proxyclose callback endmarker py2str_as_py3str
     py3str_as_py2str
-    parts compiled bundle codes path Rare VERSION MAIN_THREAD_ONLY_DEADLOCK_TEXT INTERRUPT_TEXT
+    parts compiled bundle codes path Rare VERSION INTERRUPT_TEXT
 """.split())
 # ... and attributes.
 PUBLIC_ATTRIBUTES = set("""
