@@ -625,6 +625,14 @@ Value Connection::status(Deadline deadline) { return decode_pickle(request(statu
 
 void Connection::ping(Deadline deadline) { (void)request(pings_, deadline); }
 
+void Connection::reply_status(std::uint64_t number, const Value& answer) {
+  const Bytes pickle = encode_pickle(answer);
+  const std::lock_guard lock(mutex_);
+  if (end_) return;
+  machine_.reply_status(number, pickle.span());
+  write_out();
+}
+
 void Connection::send_ping() {
   const std::lock_guard lock(mutex_);
   machine_.ping(0);
@@ -677,6 +685,17 @@ std::size_t Connection::live_channels() {
   if (fork_.in_child()) return 0;
   const std::lock_guard lock(mutex_);
   return machine_.live();
+}
+
+Dict Connection::queued(std::size_t most) {
+  Dict result;
+  const std::lock_guard lock(mutex_);
+  for (const ChannelPtr& channel : machine_.channels()) {
+    if (result.size() == most) break;
+    const std::size_t arrived = channel->arrived_bytes(), outgoing = channel->outgoing_bytes();
+    if (arrived + outgoing > 0) result[channel->id] = Tuple{arrived, outgoing};
+  }
+  return result;
 }
 
 std::string Connection::noise() {
@@ -765,7 +784,9 @@ void Connection::on_pong(std::uint64_t cookie) {
 
 void Connection::on_status(std::uint64_t number) {
   const auto owner = owner_.lock();
-  if (owner) machine_.reply_status(number, encode_pickle(owner->on_status(machine_.live())));
+  if (!owner) return;
+  if (const auto answer = owner->on_status(number, machine_.live()))
+    machine_.reply_status(number, encode_pickle(*answer));
 }
 
 void Connection::on_status_reply(std::uint64_t number, std::span<const std::byte> pickle) {

@@ -1,5 +1,6 @@
 #include "python/native/channel_object.hpp"
 
+#include <sched.h>
 #include <structmember.h>
 
 #include <new>
@@ -283,11 +284,25 @@ void leave_child(PyObject* text) {
   ::_exit(1);
 }
 
+// The interrupt of a task that has just ended must not hit the next one.
+void drop_late_interrupt() {
+  if (!module().agent->is_main_thread()) {
+    (void)PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), nullptr);
+    return;
+  }
+  ::sched_yield();  // a SIGINT that was sent to us is delivered by the end of any system call
+  if (PyErr_CheckSignals() == 0) return;
+  if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0)
+    PyErr_Clear();
+  else
+    PyErr_WriteUnraisable(nullptr);  // of a handler of the user's
+}
+
 PyObject* finish(PyObject* object, PyObject* text) {
   if (module().agent->in_child()) leave_child(text);
   try {
     const Agent::Finished finished = module().agent->finish_task(self_of(object).id);
-    if (finished.interrupted) (void)PyThreadState_SetAsyncExc(*finished.interrupted, nullptr);
+    if (finished.interrupted) drop_late_interrupt();
     if (finished.was_task) close_with(self_of(object).state(), text);
   } catch (...) {
     translate_exception();
@@ -304,12 +319,8 @@ int set_executing(PyObject* object, PyObject* value, void*) {
   const int on = value == nullptr ? 0 : PyObject_IsTrue(value);
   if (on < 0) return -1;
   if (!module().agent->set_executing(self_of(object).id, on != 0)) return 0;
-  if (module().agent->is_main_thread()) {
-    PyErr_SetNone(PyExc_KeyboardInterrupt);
-    return -1;
-  }
-  (void)PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), PyExc_KeyboardInterrupt);
-  return 0;
+  PyErr_SetNone(PyExc_KeyboardInterrupt);  // it was interrupted before it began
+  return -1;
 }
 
 PyObject* get_gateway(PyObject*, void*) {

@@ -7,6 +7,7 @@ namespace gangway::python {
 
 extern const std::string_view frozen_task;    // python/agent/task.py
 extern const std::string_view frozen_sleep;   // python/agent/sleep.py
+extern const std::string_view frozen_stacks;  // python/agent/stacks.py
 extern const std::string_view frozen_native;  // python/native/native.py
 
 }  // namespace gangway::python

@@ -30,12 +30,23 @@ PyObject* guarded(Body body) noexcept {
   }
 }
 
+// How the task is called in a status; what is wrong with the request is said by execute().
+std::string name_of_task(PyObject* request) {
+  const auto text = [&](const char* key) {
+    PyObject* const found = PyDict_Check(request) ? PyDict_GetItemString(request, key) : nullptr;
+    return found != nullptr && PyUnicode_Check(found) ? text_of(found) : std::string();
+  };
+  return task_name(text("file"), text("function"));
+}
+
 // The (channel, request) of a job; a request that cannot be read fails its channel: null then.
 PyRef job_object(Agent::Job job) {
   const PyRef channel = channel_object(agent().connection().handle_of(job.channel));
+  const std::uint32_t id = job.channel->id;
   try {
     detail::InItem item{detail::ItemKind::exec, 0, std::move(job.request), 0};
     const PyRef request = decode_object(std::move(item), object_channels());
+    agent().set_source(id, name_of_task(request.get()));
     return PyRef::check(PyTuple_Pack(2, channel.get(), request.get()));
   } catch (const LoadError& error) {
     PyRef::check(PyObject_CallMethod(channel.get(), "_finish", "s", error.what()));
@@ -199,6 +210,7 @@ void run() {
   set("environment", std::move(environment));
   execute(frozen_task);
   execute(frozen_sleep);
+  execute(frozen_stacks);
   execute(frozen_native);
   module().gateway = name_of("gateway");
   module().remote_error = name_of("RemoteError");
@@ -208,6 +220,7 @@ void run() {
   prepare_channel_type();
   set("Channel", PyRef::share(reinterpret_cast<PyObject*>(&channel_type())));
 
+  agent().gil().interpreter_runs();
   const PyRef main = PyRef::steal(name_of("main"));
   PyRef::check(PyObject_CallNoArgs(main.get()));
 }

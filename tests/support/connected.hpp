@@ -41,7 +41,7 @@ class Owner final : public Connection::Owner {
   void on_interrupt(const Connection::ChannelPtr&) override { ++interrupts; }
   void on_terminate() override { ++terminates; }
   void on_pong() override { ++pongs; }
-  Value on_status(std::size_t live_channels) override {
+  std::optional<Value> on_status(std::uint64_t, std::size_t live_channels) override {
     return Dict{{"numchannels", static_cast<std::int64_t>(live_channels)}};
   }
   void on_stream_end(ConnectionEnd end) override {
