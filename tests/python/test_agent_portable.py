@@ -73,6 +73,12 @@ def start(python, local=False, handshake=True, impatient=False, **options):
     return agent
 
 
+def counts(agent):
+    status = agent.status()
+    assert status["execmodel"] == "thread"
+    return status["numchannels"], status["numexecuting"]
+
+
 @pytest.fixture
 def agent(python):
     with start(python) as agent:
@@ -560,7 +566,7 @@ def test_second_task_runs_beside_the_first(python, local):
         assert agent.receive(first) is True
         second = agent.remote_exec("import threading; channel.send(threading.current_thread() is threading.main_thread()); channel.receive()")
         assert agent.receive(second) is False
-        assert agent.status() == {"numchannels": 2, "numexecuting": 2, "execmodel": "thread"}
+        assert counts(agent) == (2, 2)
         agent.send(first, 0)
         agent.waitclose(first)
         third = agent.remote_exec("import threading; channel.send(threading.current_thread() is threading.main_thread())")
@@ -609,7 +615,7 @@ def test_large_exec_comes_in_many_frames(agent):
 
 def test_numexecuting_counts_down(agent):
     agent.run("channel.send(1)")
-    wait_until(lambda: agent.status() == {"numchannels": 0, "numexecuting": 0, "execmodel": "thread"})
+    wait_until(lambda: counts(agent) == (0, 0))
 
 
 @pytest.mark.core
