@@ -4,11 +4,12 @@ from _collections import deque  # without the rest of collections: 0.7 ms
 from itertools import count
 from _struct import error as StructError
 
-from .task import ExecModel, MAX_ERROR_TEXT, get_ident, leave, monotonic, rare
+from .task import ExecModel, MAX_ERROR_TEXT, get_ident, leave, monotonic, on_demand, rare
 from .wire import (
     BEGIN, CLOSE, CLOSE_ERROR, COALESCE, CREDIT, EAGER, END, INT, INT_COST, INT_WORD, SMALL, UNLIMITED,
     pack_head, pack_int, u64_struct)
 from .errors import TimeoutError, refuse
+from .files import open_file
 from .items import encode
 from .transfer import Outgoing
 
@@ -190,6 +191,11 @@ class Channel:
             raise TimeoutError("not closed after %r seconds" % timeout)
         self._raise_end()
 
+    @on_demand("files")
+    def makefile(self, mode="w", proxyclose=False):
+        """A file that writes ("w") or reads ("r") this channel."""
+        return open_file(self, mode, proxyclose)
+
     def __iter__(self):
         return self
 
@@ -316,7 +322,7 @@ def close_error_frame(number, error):
     return pack_head(CLOSE_ERROR | len(text) << 8, number) + text
 
 
-@rare
+@on_demand("gateway")
 class Gateway:
     """What user code sees of the connection: channel.gateway."""
 

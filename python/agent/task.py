@@ -65,6 +65,13 @@ def rare(definition):
     return definition
 
 
+def on_demand(part):
+    """Marks what most sessions do not need. bundle.py leaves it out of the portable agent and
+    puts it into the part of this name, which the agent asks for at its first use
+    (spec-docs/wire.md, section 8). The one who uses it must hold no lock of ours."""
+    return rare
+
+
 class Tasks:
     """Runs the jobs of one backend, by the rules of its execution model."""
 
@@ -358,7 +365,7 @@ def leave(status=0):
     exit_hard(status)
 
 
-@rare
+@on_demand("gateway")
 class ExecModel:
     """What channel.gateway.execmodel offers to user code."""
 
@@ -372,7 +379,7 @@ class ExecModel:
         return execmodel_attribute(name)
 
 
-@rare
+@on_demand("gateway")
 def execmodel_attribute(name):
     import importlib
 

@@ -81,6 +81,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   [[nodiscard]] const std::shared_ptr<Connection>& connection_pointer() const noexcept { return connection_; }
   [[nodiscard]] const Hello& hello() const noexcept { return hello_; }
   [[nodiscard]] bool is_main_thread() const noexcept { return ::pthread_equal(main_thread_, ::pthread_self()) != 0; }
+  [[nodiscard]] ThreadId main_thread() const noexcept { return main_thread_; }
   /// In a process that user code has forked: the wire belongs to the parent.
   [[nodiscard]] bool in_child() const noexcept { return fork_guard_.in_child(); }
   [[nodiscard]] int pid() const noexcept { return pid_; }

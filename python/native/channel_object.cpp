@@ -7,10 +7,12 @@
 #include <unordered_map>
 
 #include "python/native/blocking.hpp"
+#include "python/native/frozen.hpp"
 #include "python/native/gil.hpp"
 #include "python/native/module.hpp"
 #include "python/native/object_builder.hpp"
 #include "python/native/pending_send.hpp"
+#include "python/native/python_callback.hpp"
 
 namespace gangway::python {
 
@@ -146,6 +148,8 @@ PyObject* send(PyObject* object, PyObject* item) {
     }
     throw_format(PyExc_EOFError, "%R has ended", channel);
   } catch (const Error& error) {
+    if (error.code() == errc::has_callback)
+      throw_format(PyExc_OSError, "cannot receive from %R: it has a callback", channel);
     if (error.code() != errc::terminated) throw;
     PyErr_SetString(PyExc_EOFError, error.what());
     throw PythonError();
@@ -205,6 +209,33 @@ PyObject* next(PyObject* object, PyObject*) {
   PyObject* const item = iter_next(object);
   if (item == nullptr && PyErr_Occurred() == nullptr) PyErr_SetNone(PyExc_StopIteration);
   return item;
+}
+
+PyObject* setcallback(PyObject* object, PyObject* args, PyObject* names) {
+  return guarded([&]() -> PyObject* {
+    static const char* keywords[] = {"callback", "endmarker", nullptr};
+    PyObject *callback = nullptr, *endmarker = nullptr;
+    if (PyArg_ParseTupleAndKeywords(args, names, "O|O:setcallback", const_cast<char**>(keywords), &callback,
+                                    &endmarker) == 0)
+      throw PythonError();
+    if (PyCallable_Check(callback) == 0) throw_format(PyExc_TypeError, "%R is not callable", callback);
+    const PyRef alive = PyRef::share(object);
+    set_python_callback(self_of(object).state(), callback, endmarker);
+    return none();
+  });
+}
+
+PyObject* makefile(PyObject* object, PyObject* args, PyObject* names) {
+  return guarded([&]() -> PyObject* {
+    static const char* keywords[] = {"mode", "proxyclose", nullptr};
+    const char* mode = "w";
+    int proxyclose = 0;
+    if (PyArg_ParseTupleAndKeywords(args, names, "|sp:makefile", const_cast<char**>(keywords), &mode, &proxyclose) == 0)
+      throw PythonError();
+    PyObject* const open_file = function("open_file", frozen_files);
+    return PyRef::check(PyObject_CallFunction(open_file, "OsO", object, mode, proxyclose != 0 ? Py_True : Py_False))
+        .release();
+  });
 }
 
 PyObject* waitclose(PyObject* object, PyObject* const* args, Py_ssize_t count, PyObject* names) {
@@ -274,14 +305,6 @@ PyObject* close(PyObject* object, PyObject* const* args, Py_ssize_t count, PyObj
     close_with(self_of(object).state(), count + named == 0 ? Py_None : args[0]);
     return none();
   });
-}
-
-// A child that came back out of the task: it is nobody's agent.
-void leave_child(PyObject* text) {
-  if (text != Py_None) PySys_FormatStderr("%S\n", text);
-  PyObject* const leave = PyDict_GetItemString(module().dict, "leave");
-  Py_XDECREF(PyObject_CallFunction(leave, "i", text == Py_None ? 0 : 1));
-  ::_exit(1);
 }
 
 // The interrupt of a task that has just ended must not hit the next one.
@@ -370,6 +393,10 @@ void deallocate(PyObject* object) {
   Py_TYPE(object)->tp_free(object);
 }
 
+PyCFunction with_keywords(PyCFunctionWithKeywords method) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(method));
+}
+
 PyCFunction fast(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*)) {
   return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
 }
@@ -378,6 +405,11 @@ PyMethodDef methods[] = {
     {"send", send, METH_O, "Sends one item. Waits for credit and transport, not for the peer's code."},
     {"receive", fast(receive), METH_FASTCALL | METH_KEYWORDS,
      "The next item. RemoteError once, then EOFError, at the end."},
+    {"setcallback", with_keywords(setcallback), METH_VARARGS | METH_KEYWORDS,
+     "Calls callback(item) for each item, and callback(endmarker), if there is one, at the end: for\n"
+     "what is queued before this returns, for what follows in a thread of its own."},
+    {"makefile", with_keywords(makefile), METH_VARARGS | METH_KEYWORDS,
+     "A file that writes (\"w\") or reads (\"r\") this channel."},
     {"waitclose", fast(waitclose), METH_FASTCALL | METH_KEYWORDS,
      "Returns when nothing more can arrive; raises the pending error."},
     {"close", fast(close), METH_FASTCALL | METH_KEYWORDS,

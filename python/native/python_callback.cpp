@@ -58,8 +58,7 @@ std::string take_traceback() {
   const PyRef kept[] = {PyRef::steal(type), PyRef::steal(value), PyRef::steal(traceback)};
   if (traceback != nullptr) PyException_SetTraceback(value, traceback);
   try {
-    PyObject* const error_text = PyDict_GetItemString(module().dict, "error_text");
-    return text_of(PyRef::check(PyObject_CallOneArg(error_text, value)).get());
+    return text_of(PyRef::check(PyObject_CallOneArg(function("error_text"), value)).get());
   } catch (const PythonError&) {
     PyErr_Clear();
     return "a callback failed";
@@ -68,8 +67,8 @@ std::string take_traceback() {
 
 class PythonCallback final : public detail::ChannelCallback {
  public:
-  PythonCallback(PyObject* function, PyObject* endmarker)
-      : function_(PyRef::share(function)), endmarker_(PyRef::share(endmarker)) {
+  PythonCallback(PyObject* user_function, PyObject* endmarker)
+      : function_(PyRef::share(user_function)), endmarker_(PyRef::share(endmarker)) {
     live().add(1);
   }
   ~PythonCallback() override {
@@ -124,8 +123,10 @@ class PythonCallback final : public detail::ChannelCallback {
 
 }  // namespace
 
-void set_python_callback(const ChannelPtr& channel, PyObject* function, PyObject* endmarker) {
-  const auto callback = std::make_shared<PythonCallback>(function, endmarker);
+void set_python_callback(const ChannelPtr& channel, PyObject* user_function, PyObject* endmarker) {
+  // Before it is the callback thread that imports threading.
+  PyRef::check(PyObject_CallFunction(function("ensure_threading"), "k", module().agent->main_thread()));
+  const auto callback = std::make_shared<PythonCallback>(user_function, endmarker);
   module().agent->connection().set_callback(channel, callback);
   callback->registered();
 }

@@ -11,7 +11,7 @@ namespace gangway::python {
 
 /// `endmarker` may be null: none. What is queued is handed over before this returns; a
 /// Python exception of the function's is thrown as PythonError then. Throws Error (has_callback).
-void set_python_callback(const ChannelPtr& channel, PyObject* function, PyObject* endmarker);
+void set_python_callback(const ChannelPtr& channel, PyObject* user_function, PyObject* endmarker);
 
 /// Once the connection has ended: until all callbacks have been told so, but not longer than `limit`.
 void join_callbacks(std::chrono::milliseconds limit);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/file_descriptor.hpp"
+#include "python/native/frozen.hpp"
 #include "python/native/module.hpp"
 
 // Not everywhere exported: absent, there are no stacks without the GIL.
@@ -114,7 +115,7 @@ std::string stacks_with_gil(const ThreadRoles& roles) {
       check_status(PyDict_SetItem(heads.get(), ident.get(), head.get()));
     }
     const PyRef text =
-        PyRef::check(PyObject_CallFunctionObjArgs(PyDict_GetItemString(module().dict, "stacks"), heads.get(), nullptr));
+        PyRef::check(PyObject_CallOneArg(function("stacks", frozen_stacks), heads.get()));
     return text_of(text.get());
   } catch (...) {
     translate_exception();

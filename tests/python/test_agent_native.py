@@ -35,17 +35,17 @@ NOT_HERE = {
 NOT_A_VIOLATION = (b"\xff", b"nonsense", b"_gangway", frame(PONG, 0, bytes(8)))
 
 
-def load_suite():
-    """A copy of the portable suite that starts this agent instead."""
+def load_suite(name):
+    """A copy of a suite of the portable agent that starts this agent instead."""
     os.environ["GANGWAY_TEST_PYTHONS"] = PYTHON
-    spec = importlib.util.spec_from_file_location("agent_suite", os.path.join(HERE, "test_agent_portable.py"))
+    spec = importlib.util.spec_from_file_location("native_" + name, os.path.join(HERE, name + ".py"))
     suite = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(suite)
     suite.start = start
     suite.END_GRACE, suite.TERM_AFTER, suite.KILL_AFTER = 5, 5, 3  # this one cannot be told to hurry
-    violations = suite.test_violation_ends_the_connection.pytestmark[0].args[1]
-    violations[:] = [data for data in violations if not data.endswith(NOT_A_VIOLATION[:2]) and
-                     not any(part in data for part in NOT_A_VIOLATION[2:])]
+    for test, thing in vars(suite).items():
+        if test.startswith(("test_", "Test")) and test not in NOT_HERE:
+            globals()[test] = thing
     return suite
 
 
@@ -56,10 +56,22 @@ def start(python=PYTHON, local=False, handshake=True, impatient=False, **options
     return agent
 
 
-suite = load_suite()
-for name, thing in list(vars(suite).items()):
-    if name.startswith(("test_", "Test")) and name not in NOT_HERE or name in ("python", "agent", "pytest_generate_tests"):
-        globals()[name] = thing
+@pytest.fixture
+def python():
+    return PYTHON
+
+
+@pytest.fixture
+def agent():
+    with start() as agent:
+        yield agent
+
+
+suite = load_suite("test_agent_portable")
+violations = suite.test_violation_ends_the_connection.pytestmark[0].args[1]
+violations[:] = [data for data in violations if not data.endswith(NOT_A_VIOLATION[:2]) and
+                 not any(part in data for part in NOT_A_VIOLATION[2:])]
+load_suite("test_portable_files")
 
 
 def test_hello_names_the_native_agent():
