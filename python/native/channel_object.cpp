@@ -228,12 +228,13 @@ PyObject* setcallback(PyObject* object, PyObject* args, PyObject* names) {
 PyObject* makefile(PyObject* object, PyObject* args, PyObject* names) {
   return guarded([&]() -> PyObject* {
     static const char* keywords[] = {"mode", "proxyclose", nullptr};
-    const char* mode = "w";
+    const PyRef write = PyRef::check(PyUnicode_FromString("w"));
+    PyObject* mode = write.get();
     int proxyclose = 0;
-    if (PyArg_ParseTupleAndKeywords(args, names, "|sp:makefile", const_cast<char**>(keywords), &mode, &proxyclose) == 0)
+    if (PyArg_ParseTupleAndKeywords(args, names, "|Op:makefile", const_cast<char**>(keywords), &mode, &proxyclose) == 0)
       throw PythonError();
     PyObject* const open_file = function("open_file", frozen_files);
-    return PyRef::check(PyObject_CallFunction(open_file, "OsO", object, mode, proxyclose != 0 ? Py_True : Py_False))
+    return PyRef::check(PyObject_CallFunction(open_file, "OOO", object, mode, proxyclose != 0 ? Py_True : Py_False))
         .release();
   });
 }

@@ -114,8 +114,7 @@ std::string stacks_with_gil(const ThreadRoles& roles) {
       const PyRef head = PyRef::check(PyUnicode_FromString(head_of(**thread, roles).c_str()));
       check_status(PyDict_SetItem(heads.get(), ident.get(), head.get()));
     }
-    const PyRef text =
-        PyRef::check(PyObject_CallOneArg(function("stacks", frozen_stacks), heads.get()));
+    const PyRef text = PyRef::check(PyObject_CallOneArg(function("stacks", frozen_stacks), heads.get()));
     return text_of(text.get());
   } catch (...) {
     translate_exception();
