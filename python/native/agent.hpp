@@ -145,6 +145,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   void on_interrupt(const ChannelPtr& channel) override;
   void on_terminate() override;
   std::optional<Value> on_status(std::uint64_t number, std::size_t live_channels) override;
+  void on_stacks(std::uint64_t number) override;
   void on_stream_end(detail::ConnectionEnd end) override;
 
   class StacksRequest;

@@ -2,7 +2,9 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
+#include <utility>
 
 #include <unistd.h>
 
@@ -29,7 +31,6 @@ constexpr std::chrono::milliseconds stuck_tick{2};
 
 constexpr std::size_t most_told = 100;          // tasks, and channels
 constexpr std::size_t longest_source = 200;     // bytes
-constexpr std::size_t longest_stacks = 65'000;  // bytes, wire.md
 
 double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -134,6 +135,60 @@ ThreadRoles Agent::roles() {
     role += (role.empty() ? "task of channel " : ", task of channel ") + std::to_string(channel);
   }
   return roles;
+}
+
+// Whichever comes first: the GIL, or the certainty that somebody keeps it.
+class Agent::StacksRequest : public std::enable_shared_from_this<StacksRequest> {
+ public:
+  StacksRequest(std::shared_ptr<Agent> agent, std::uint64_t number)
+      : agent_(std::move(agent)), number_(number), timer_(agent_->runtime_->io()) {}
+
+  void start() {
+    holder_ = gil_holder();
+    holder_since_ = Clock::now();
+    agent_->gil_->ask([self = shared_from_this()] {
+      if (self->answered_) return;
+      std::string text = stacks_with_gil(self->agent_->roles());
+      boost::asio::post(self->agent_->runtime_->io(), [self, text = std::move(text)] { self->answer(text); });
+    });
+    look();
+  }
+
+ private:
+  void look() {
+    if (answered_) return;
+    const auto now = Clock::now();
+    const void* const holder = gil_holder();
+    if (std::exchange(holder_, holder) != holder) holder_since_ = now;
+    const auto since = agent_->gil_->asking_since();
+    const bool known = gil_holder_is_known && holder != nullptr;
+    if (since && now - holder_since_ >= (known ? stuck_after : stuck_after_unknown)) {
+      answer(agent_->gil_->interpreter_is_up() ? stacks_without_gil(agent_->roles(), now - *since)
+                                               : "The interpreter has not started yet.\n");
+      return;
+    }
+    timer_.expires_after(stuck_tick);
+    timer_.async_wait([self = shared_from_this()](error_code) { self->look(); });
+  }
+
+  void answer(std::string_view text) {
+    if (answered_.exchange(true)) return;
+    timer_.cancel();
+    agent_->connection_->reply_stacks(number_, text);
+  }
+
+  const std::shared_ptr<Agent> agent_;
+  const std::uint64_t number_;
+  boost::asio::steady_timer timer_;
+  const void* holder_ = nullptr;
+  Clock::time_point holder_since_;
+  std::atomic<bool> answered_{false};  // set on the leading thread
+};
+
+void Agent::on_stacks(std::uint64_t number) {
+  boost::asio::post(runtime_->io(), [self = shared_from_this(), number] {
+    std::make_shared<StacksRequest>(self, number)->start();
+  });
 }
 
 }  // namespace gangway::python
