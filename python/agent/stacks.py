@@ -40,10 +40,10 @@ def stack_lines(frame):
 
 @rare
 def source_line(file, number):
-    known = sources.get(file)
-    if known is None:
-        cache = getattr(sys.modules.get("linecache"), "cache", {})
-        known = cache.get(file) or ()
+    if file.startswith("<"):  # <remote exec>: there may have been others of this name
+        return ""
+    cache = getattr(sys.modules.get("linecache"), "cache", {})
+    known = sources.get(file) or cache.get(file) or ()
     try:
         return known[2][number - 1].strip()
     except (IndexError, TypeError):

@@ -225,6 +225,18 @@ PyObject* setcallback(PyObject* object, PyObject* args, PyObject* names) {
   });
 }
 
+PyObject* reconfigure(PyObject* object, PyObject* args, PyObject* names) {
+  return guarded([&] {
+    static const char* keywords[] = {"py2str_as_py3str", "py3str_as_py2str", nullptr};
+    int first = 1, second = 0;
+    if (PyArg_ParseTupleAndKeywords(args, names, "|pp:reconfigure", const_cast<char**>(keywords), &first, &second) == 0)
+      throw PythonError();
+    if (module().agent->lost() || connection().is_closed(*self_of(object).state())) cannot_send(object);
+    connection().reconfigure(self_of(object).state(), {first != 0, second != 0});
+    return none();
+  });
+}
+
 PyObject* makefile(PyObject* object, PyObject* args, PyObject* names) {
   return guarded([&]() -> PyObject* {
     static const char* keywords[] = {"mode", "proxyclose", nullptr};
@@ -411,6 +423,8 @@ PyMethodDef methods[] = {
      "what is queued before this returns, for what follows in a thread of its own."},
     {"makefile", with_keywords(makefile), METH_VARARGS | METH_KEYWORDS,
      "A file that writes (\"w\") or reads (\"r\") this channel."},
+    {"reconfigure", with_keywords(reconfigure), METH_VARARGS | METH_KEYWORDS,
+     "How strings arrive from now on, here and at the peer: with py3str_as_py2str as bytes."},
     {"waitclose", fast(waitclose), METH_FASTCALL | METH_KEYWORDS,
      "Returns when nothing more can arrive; raises the pending error."},
     {"close", fast(close), METH_FASTCALL | METH_KEYWORDS,

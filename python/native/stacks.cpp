@@ -132,7 +132,7 @@ std::string stacks_with_gil(const ThreadRoles& roles) {
 
 std::string stacks_without_gil(const ThreadRoles& roles, std::chrono::duration<double> silence) {
   std::array<char, 100> first;
-  std::snprintf(first.data(), first.size(), "The interpreter does not answer, for %.1f s now.", silence.count());
+  std::snprintf(first.data(), first.size(), "The interpreter does not answer, for %.2f s now.", silence.count());
   std::string text = first.data();
   if (_Py_DumpTracebackThreads == nullptr) return text + " This one does not tell where it is.\n";
   Heads heads;

@@ -5,6 +5,7 @@ left out here says why.
 """
 import importlib.util
 import os
+import re
 import signal
 import sys
 import time
@@ -14,7 +15,8 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 from agent_controller import (  # noqa: E402
-    CLOSE_ERROR, INTERRUPT, PONG, Agent, ChannelReference, RemoteError, frame, item_frames)
+    CLOSE_ERROR, INTERRUPT, PONG, RECONFIGURE, STACKS, STACKS_REPLY, Agent, ChannelReference, RemoteError, frame,
+    item_frames)
 
 AGENT = os.environ.get("GANGWAY_AGENT") or os.path.join(HERE, "..", "..", "build", "dev", "bin", "gangway-agent")
 PYTHON = "/usr/bin/python3"  # the one that is embedded
@@ -433,3 +435,113 @@ def test_stack_overflow_is_a_crash_with_a_stack():
         agent.remote_exec("import sys; sys.setrecursionlimit(1 << 30)\ndef f(x): return max([x], key=f)\nf(1)")
         assert agent.finish() == -signal.SIGSEGV
         assert b"Fatal Python error: Segmentation fault" in agent.stderr and b"in f" in agent.stderr
+
+
+def stacks(agent):
+    agent.write(frame(STACKS, 0, bytes(range(8))))
+    payload = agent.wait_for(lambda kind, n, p: kind == STACKS_REPLY)[2]
+    assert payload[:8] == bytes(range(8))
+    return payload[8:].decode()
+
+
+WAITS = "def wait():\n    channel.send(0)\n    channel.receive()\nwait()"
+
+
+def test_stacks_of_tasks_that_wait_compute_and_sleep():
+    with start() as agent:
+        assert re.fullmatch(r"Thread %d \(main thread\):\n  \(waits for work\)\n" % agent.hello["pid"], stacks(agent))
+        first = agent.remote_exec(WAITS, file="/x/first.py")
+        agent.receive(first)
+        second = agent.remote_exec("channel.send(0)\nwhile not channel.isclosed(): pass")
+        agent.receive(second)
+        third = agent.remote_exec("import time\nchannel.send(0)\ntime.sleep(60)", file="/x/third.py")
+        agent.receive(third)
+        time.sleep(0.1)
+        text = stacks(agent)
+        main, *others = text.split("\n\n")
+        assert main == ('Thread %d (main thread, task of channel 1):\n  File "/x/first.py", line 4, in <module>\n    wait()\n'
+                        '  File "/x/first.py", line 3, in wait\n    channel.receive()' % agent.hello["pid"])
+        assert any(re.match(r'Thread \d+ \(task of channel 3\):\n  File "<remote exec>", line 2, in <module>$', other) for other in others)
+        assert any(re.match(r'Thread \d+ \(task of channel 5\):\n  File "/x/third.py", line 3, in <module>\n    time.sleep\(60\)$', other)
+                   for other in others)
+
+
+@pytest.mark.parametrize("thread", ["main", "other"])
+def test_stacks_while_the_gil_is_held(thread):
+    with start() as agent:
+        waits = agent.remote_exec(WAITS)
+        agent.receive(waits)
+        if thread == "main":
+            agent.send(waits, 0)
+            agent.waitclose(waits)
+        stuck = agent.remote_exec("def stick():\n    " + GIL_HELD + "\nstick()", file="/x/stuck.py")
+        agent.receive(stuck)
+        time.sleep(0.1)
+        begin = time.monotonic()
+        text = stacks(agent)
+        assert time.monotonic() - begin < 1
+        role = "main thread, task of channel %d" % stuck if thread == "main" else "task of channel %d" % stuck
+        assert re.match(r"The interpreter does not answer, for 0\.\d\d s now\. The GIL is held by Thread \d+ \(%s\)\.\n"
+                        r"The last known stacks:\n\nThread %d \(main thread" % (role, agent.hello["pid"]), text)
+        assert '(%s):\n  File "/x/stuck.py", line 3, in <module>\n  File "/x/stuck.py", line 2, in stick\n' % role in text
+        assert "_gangway" not in text
+        assert agent.receive(stuck) == 1
+        assert stacks(agent).startswith("Thread")
+
+
+def test_stacks_of_many_busy_threads_are_read_with_the_gil():
+    with start() as agent:
+        for _ in range(8):
+            agent.receive(agent.remote_exec("channel.send(0)\nwhile not channel.isclosed(): sum(range(100))"))
+        for _ in range(5):
+            text = stacks(agent)
+            assert "does not answer" not in text and text.count("task of channel") == 8
+
+
+def test_many_long_stacks_fit_into_a_frame():
+    with start() as agent:
+        deep = "def f(n):\n    if n:\n        f(n - 1)\n    else:\n        channel.send(0)\n        channel.receive()\nf(200)"
+        for i in range(30):
+            agent.receive(agent.remote_exec(deep, file="/x/%s.py" % ("y" * 200)))
+        assert 60000 < len(stacks(agent)) <= 65000
+
+
+def test_reconfigured_channel_gives_bytes_for_str():
+    with start() as agent:
+        number = agent.remote_exec("""
+while True:
+    item = channel.receive()
+    if item == "stop":
+        channel.reconfigure(py3str_as_py2str=True)
+        channel.send("go")
+    elif item == b"back":
+        channel.reconfigure()
+        channel.send("went")
+    else:
+        channel.send(repr(item))
+""")
+        item = ["\u00e4", {"k": ("v", 1)}, {"s"}, b"b"]
+        agent.send(number, item)
+        assert agent.receive(number) == repr(item)
+        agent.send(number, "stop")
+        assert agent.receive(number) == "go"
+        assert agent.wait_for(lambda kind, n, p: kind == RECONFIGURE) == (RECONFIGURE, number, b"\x03")
+        agent.send(number, item)
+        assert agent.receive(number) == repr(["\u00e4".encode(), {b"k": (b"v", 1)}, {b"s"}, b"b"])
+        agent.send(number, "back")
+        assert agent.receive(number) == "went"
+        agent.send(number, "s")
+        assert agent.receive(number) == "'s'"
+        agent.write(frame(RECONFIGURE, number, b"\x02"))
+        agent.send(number, "s")
+        assert agent.receive(number) == "b's'"
+        agent.write(frame(RECONFIGURE, 0, b"\x02"))
+        following = agent.remote_exec("channel.send(type(channel.receive()).__name__)")
+        agent.send(following, "s")
+        assert agent.receive(following) == "bytes"
+
+
+def test_closed_channel_cannot_be_reconfigured():
+    with start() as agent:
+        with pytest.raises(RemoteError, match="OSError: cannot send to <Channel id=2 closed>"):
+            agent.run("c = channel.gateway.newchannel()\nc.close()\nc.reconfigure()")
