@@ -63,6 +63,8 @@ class ChannelWaiter {
   ~ChannelWaiter() = default;
 };
 
+struct CallbackState;
+
 struct ChannelState {
   explicit ChannelState(std::uint32_t number) : id(number) {}
 
@@ -72,6 +74,7 @@ struct ChannelState {
   bool sendable = true;              // neither side closed it, the connection lives
   bool receivable = true;            // more may arrive
   bool closed = false;               // one of the sides closed it (not so when the connection was lost)
+  bool closed_here = false;          // this side was the first
   bool claimed = false;              // somebody here has or had a handle
   bool execs = false;                // the channel of a task: EXEC was its first item
   std::optional<std::string> error;  // the peer's
@@ -102,6 +105,8 @@ struct ChannelState {
   std::vector<ChannelWaiter*> receivers;
   std::vector<ChannelWaiter*> end_waiters;
   std::weak_ptr<void> handle;  // the live ChannelHandle, if any
+
+  std::shared_ptr<CallbackState> callback;  // gets the items, instead of receivers
 };
 
 }  // namespace gangway::detail

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "channels/callback_scope.hpp"
 #include "channels/channel_handle.hpp"
 #include "core/escape.hpp"
 #include "core/trace.hpp"
@@ -411,6 +412,14 @@ bool Connection::withdraw(const ChannelPtr& channel, const PendingSend& pending)
 
 // --- receiving
 
+namespace {
+
+[[noreturn]] void throw_has_callback(const ChannelState& channel) {
+  throw_error(errc::has_callback, "channel " + std::to_string(channel.id) + " has a callback");
+}
+
+}  // namespace
+
 void Connection::after_take() {
   if (machine_.has_control()) write_out();
 }
@@ -423,6 +432,7 @@ void Connection::throw_channel_error(ChannelState& channel) {
 }
 
 std::optional<InItem> Connection::take_or_throw(ChannelState& channel) {
+  if (channel.callback) throw_has_callback(channel);
   if (auto item = machine_.take(channel)) {
     after_take();
     return item;
@@ -462,13 +472,14 @@ std::optional<InItem> Connection::receive(const ChannelPtr& channel, Waiter& wai
 }
 
 bool Connection::ended_or_throw(ChannelState& channel) {
-  if (channel.receivable) return false;
+  if (!ended_here(channel)) return false;
   throw_channel_error(channel);
   if (end_ && !channel.closed) throw_end();
   return true;
 }
 
 bool Connection::try_wait_end(ChannelState& channel) {
+  check_process();
   const std::lock_guard lock(mutex_);
   return ended_or_throw(channel);
 }
@@ -483,10 +494,14 @@ bool Connection::wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline de
   std::unique_lock lock(mutex_);
   if (ended_or_throw(*channel)) return true;
   check_may_wait();
+  if (CallbackScope::inside(*channel))
+    throw_error(errc::would_deadlock, "waitclose on channel " + std::to_string(channel->id) + " in its own callback");
   ThreadWaiter entry(waiter);
-  channel->end_waiters.push_back(&entry);
+  // On the callback thread nobody can wait for the end's callback: receivers wake before it.
+  auto& waiters = on_callback_thread() ? channel->receivers : channel->end_waiters;
+  waiters.push_back(&entry);
   const bool notified = wait_for(lock, waiter, deadline);
-  std::erase(channel->end_waiters, &entry);
+  std::erase(waiters, &entry);
   if (ended_or_throw(*channel)) return true;
   if (notified) return false;  // by somebody else
   throw_error(errc::timed_out, "channel " + std::to_string(channel->id) + " did not end in time");
@@ -494,14 +509,14 @@ bool Connection::wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline de
 
 void Connection::add_receiver(const ChannelPtr& channel, ChannelWaiter& waiter) {
   const std::lock_guard lock(mutex_);
-  if (!channel->arrived.empty() || !channel->receivable) return waiter.wake();
+  if (!channel->arrived.empty() || !channel->receivable || channel->callback) return waiter.wake();
   channel->receivers.push_back(&waiter);
   runtime_->keep_going();
 }
 
 void Connection::add_end_waiter(const ChannelPtr& channel, ChannelWaiter& waiter) {
   const std::lock_guard lock(mutex_);
-  if (!channel->receivable) return waiter.wake();
+  if (ended(*channel)) return waiter.wake();
   channel->end_waiters.push_back(&waiter);
   runtime_->keep_going();
 }
@@ -525,6 +540,7 @@ Connection::ChannelPtr Connection::open_channel() {
 void Connection::close(const ChannelPtr& channel, std::optional<std::string_view> error) {
   check_process();
   const std::lock_guard lock(mutex_);
+  if (!channel->closed) channel->closed_here = true;
   machine_.close(channel, error);
   write_out();
 }
@@ -534,7 +550,12 @@ void Connection::release(const ChannelPtr& channel) noexcept {
   try {
     const std::lock_guard lock(mutex_);
     if (!channel->handle.expired() || channel->closed || end_) return;
-    machine_.close(channel);
+    if (channel->callback && channel->receivable) {
+      machine_.last_message(*channel);
+    } else {
+      channel->closed_here = true;
+      machine_.close(channel);
+    }
     write_out();
   } catch (const std::exception& problem) {
     trace::log("closing channel ", channel->id, " failed: ", problem.what());
@@ -552,13 +573,6 @@ std::string Connection::error_text(const ChannelState& channel) {
   const std::lock_guard lock(mutex_);
   if (channel.error) return *channel.error;
   return end_ && !channel.closed ? end_->text : std::string();
-}
-
-std::shared_ptr<CallbackThread> Connection::callbacks() {
-  check_process();
-  const std::lock_guard lock(mutex_);
-  if (!callbacks_) callbacks_ = CallbackThread::start();
-  return callbacks_;
 }
 
 void Connection::interrupt(const ChannelPtr& channel) {
@@ -735,6 +749,10 @@ std::optional<std::string> Connection::on_hello(std::span<const std::byte> pickl
 }
 
 void Connection::on_item(const ChannelPtr& channel) {
+  if (channel->callback) {
+    callback_queue_.item(channel);
+    return post_callbacks();
+  }
   if (channel->receivers.empty()) return;
   ChannelWaiter* const first = channel->receivers.front();
   channel->receivers.erase(channel->receivers.begin());
@@ -742,8 +760,16 @@ void Connection::on_item(const ChannelPtr& channel) {
 }
 
 void Connection::on_end(const ChannelPtr& channel) {
-  for (auto* const waiting : {&channel->receivers, &channel->end_waiters})
-    for (ChannelWaiter* waiter : std::exchange(*waiting, {})) waiter->wake();
+  for (ChannelWaiter* waiter : std::exchange(channel->receivers, {})) waiter->wake();
+  if (channel->callback) {
+    callback_queue_.end(channel);
+    post_callbacks();
+  }
+  if (ended(*channel)) wake_end_waiters(*channel);
+}
+
+void Connection::wake_end_waiters(ChannelState& channel) {
+  for (ChannelWaiter* waiter : std::exchange(channel.end_waiters, {})) waiter->wake();
 }
 
 void Connection::on_exec(const ChannelPtr& channel, Bytes request) {

@@ -22,6 +22,7 @@
 #include <gangway/error.hpp>
 #include <gangway/value.hpp>
 
+#include "channels/channel_callback.hpp"
 #include "channels/multiplexer.hpp"
 #include "channels/preamble.hpp"
 #include "core/byte_stream.hpp"
@@ -120,8 +121,17 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   [[nodiscard]] bool wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline deadline);
   [[nodiscard]] bool try_wait_end(ChannelState& channel);
 
+  /// From now on `callback` gets what arrives, on the gateway's callback thread, one call at
+  /// a time and in the order of arrival over all channels with callbacks. What is queued now,
+  /// and the end if the channel has ended, is handed over by this thread before it returns;
+  /// what the callback throws meanwhile is thrown here, and the channel has no callback then.
+  /// It stays until the channel ends, whether or not there is a handle. Throws Error
+  /// (has_callback).
+  void set_callback(const ChannelPtr& channel, std::shared_ptr<ChannelCallback> callback);
+
   void close(const ChannelPtr& channel, std::optional<std::string_view> error = {});
-  /// The last handle is gone: closes the channel, unless there is a new one.
+  /// The last handle is gone: closes the channel, unless there is a new one. With a callback
+  /// that waits for more, the peer is only told that nothing more will be sent.
   void release(const ChannelPtr& channel) noexcept;
   [[nodiscard]] bool is_closed(const ChannelState& channel);
   /// Of the error that ended the channel.
@@ -169,6 +179,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   PendingSend send_detached(const ChannelPtr& channel, std::shared_ptr<DetachedSend> send);
   struct Request;  // a ping or a status under way
   class BlockingSend;
+  class CallbackJob;
 
   std::optional<std::string> on_hello(std::span<const std::byte> pickle) override;
   void on_item(const ChannelPtr& channel) override;
@@ -203,6 +214,18 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   [[noreturn]] void throw_end() const;
   void check_sendable(const ChannelState& channel, std::size_t payload) const;
   void after_take();
+  [[nodiscard]] static bool ended(const ChannelState& channel);
+  [[nodiscard]] bool ended_here(const ChannelState& channel) const;
+  void wake_end_waiters(ChannelState& channel);
+
+  void hand_over(std::unique_lock<std::mutex>& lock, const ChannelPtr& channel, ChannelCallback& callback,
+                 bool has_ended);
+  void take_back(ChannelState& channel);
+  void run_callbacks();
+  void run_turn(std::unique_lock<std::mutex>& lock, const CallbackTurn& turn);
+  void callback_failed(const ChannelPtr& channel, const std::string& text);
+  void post_callbacks() noexcept;
+  [[nodiscard]] bool on_callback_thread() const noexcept;
   static void throw_channel_error(ChannelState& channel);
   [[nodiscard]] std::optional<InItem> take_or_throw(ChannelState& channel);
   [[nodiscard]] bool ended_or_throw(ChannelState& channel);
@@ -228,6 +251,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool finished_ = false;
   std::optional<ConnectionEnd> end_;
   std::shared_ptr<CallbackThread> callbacks_;
+  CallbackQueue callback_queue_;
+  std::shared_ptr<CallbackThread::Job> callback_job_;  // from the first callback on
+  bool callbacks_posted_ = false;                      // the job is queued, or runs
 
   std::uint64_t next_request_ = 1;  // 0 is send_ping's
   std::unordered_map<std::uint64_t, Request*> pings_;

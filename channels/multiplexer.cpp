@@ -284,7 +284,10 @@ bool Multiplexer::on_channel_frame(ControlKind kind, const ChannelPtr& channel, 
     case ControlKind::last_message:
       channel->receivable = false;
       channel->assembly.reset();
-      events_.on_end(channel);
+      if (!channel->sendable && !channel->last_message_due)
+        close(channel);  // neither side will send: it is over
+      else
+        events_.on_end(channel);
       return true;
     default: events_.on_interrupt(channel); return true;
   }
@@ -446,6 +449,15 @@ void Multiplexer::last_message(ChannelState& channel) {
     channel.last_message_due = true;
 }
 
+// Behind the last item that waited. If the peer will send nothing either, it is over.
+void Multiplexer::send_due_last_message(ChannelState& channel) {
+  channel.last_message_due = false;
+  if (channel.receivable)
+    control(ControlKind::last_message, channel.id);
+  else if (const ChannelPtr live = find(channel.id))
+    close(live);
+}
+
 // --- writing
 
 bool Multiplexer::send_now(ChannelState& channel, ItemKind kind, std::span<const std::byte> payload) {
@@ -478,8 +490,7 @@ void Multiplexer::send(const ChannelPtr& channel, OutItem& item) {
 
 bool Multiplexer::withdraw(ChannelState& channel, OutItem& item) {
   if (item.begun || !channel.outgoing.remove(&item)) return false;
-  if (channel.outgoing.empty() && std::exchange(channel.last_message_due, false))
-    control(ControlKind::last_message, channel.id);
+  if (channel.outgoing.empty() && channel.last_message_due) send_due_last_message(channel);
   return true;
 }
 
@@ -559,8 +570,7 @@ bool Multiplexer::cut_frame(ChannelState& channel) {
   }
   if (!ends) return true;
   channel.outgoing.pop();
-  if (channel.outgoing.empty() && std::exchange(channel.last_message_due, false))
-    queue_.append_frame({static_cast<std::uint8_t>(ControlKind::last_message), 0, channel.id}, {});
+  if (channel.outgoing.empty() && channel.last_message_due) send_due_last_message(channel);
   if (item.borrowed == 0) item.finished({});
   return !channel.outgoing.empty();
 }

@@ -147,6 +147,7 @@ class Multiplexer final : private FrameParser::Sink {
 
   void grant(ChannelState& channel);
   void grant_assembly(ChannelState& channel);
+  void send_due_last_message(ChannelState& channel);
   void take_turn(const ChannelPtr& channel);
   void pump();
   [[nodiscard]] bool cut_frame(ChannelState& channel);
