@@ -2,15 +2,17 @@
 import os
 import sys
 
-from .task import Tasks, leave, rare, take_stdio
+from .task import Tasks, leave, on_demand, rare, runner, take_stdio
 from .wire import BATCH, CUT, HELLO, MAX_FRAME, UNLIMITED, VERSION, getpid, pack_head
 from .errors import ProtocolError
 from .spelling import plain_loads, spell
 from .link import Link, link
+from .output import Output, guard
 
 
 def greet(self, payload):
     """The controller's HELLO, and ours."""
+    global runner
     config = plain_loads(payload)
     if type(config) is not dict or not {"protocol", "nonce"} <= set(config):
         raise ProtocolError("a HELLO without protocol or nonce")
@@ -31,6 +33,9 @@ def greet(self, payload):
         "implementation": sys.implementation.name, "pid": self.pid,
         "executable": (sys.executable or "").encode("utf-8", "replace").decode(),
     }
+    self.output = get("output")
+    if self.output:
+        runner = run_with_output
     error = None
     if (config["protocol"][0] != 1 or self.execmodel != "thread"
             or "chdir" in config or "nice" in config or "env" in config):
@@ -66,6 +71,23 @@ def settle(config):
             os.chdir(path)
     except Exception as error:
         return "%s: %s" % (type(error).__name__, error)
+
+
+@rare
+def run_with_output(channel, request):
+    try:
+        output = start_output()
+    except OSError as error:  # the connection is gone
+        return str(error)
+    return output.run(channel, request)
+
+
+@on_demand("output")
+def start_output():
+    with guard:
+        if type(link.output) is dict:
+            link.output = Output(link.channel_by_id(link.output["channel"]), link.output["streams"])
+        return link.output
 
 
 @rare

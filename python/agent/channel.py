@@ -4,7 +4,7 @@ from _collections import deque  # without the rest of collections: 0.7 ms
 from itertools import count
 from _struct import error as StructError
 
-from .task import ExecModel, MAX_ERROR_TEXT, get_ident, leave, monotonic, rare
+from .task import ExecModel, MAX_ERROR_TEXT, get_ident, leave, monotonic, on_demand, rare
 from .wire import (
     BEGIN, CLOSE, CLOSE_ERROR, COALESCE, CREDIT, EAGER, END, INT, INT_COST, INT_WORD, SMALL, UNLIMITED,
     pack_head, pack_int, u64_struct)
@@ -316,7 +316,7 @@ def close_error_frame(number, error):
     return pack_head(CLOSE_ERROR | len(text) << 8, number) + text
 
 
-@rare
+@on_demand("gateway")
 class Gateway:
     """What user code sees of the connection: channel.gateway."""
 

@@ -1,13 +1,14 @@
 """Channels come and go: OPEN, CREDIT, CLOSE and the other control frames."""
 from _weakref import ref
 
-from .task import rare
+from .task import on_demand, rare
 from .wire import (
-    CLOSE, CLOSE_ERROR, CREDIT, CUT, HELLO, INTERRUPT, LAST_MESSAGE, OPEN, PING, PONG, STATUS, STATUS_REPLY,
+    CLOSE, CLOSE_ERROR, CREDIT, CUT, HELLO, INTERRUPT, LAST_MESSAGE, OPEN, PART, PING, PONG, STATUS, STATUS_REPLY,
     TERMINATE, part, unpack_u64)
 from .errors import ProtocolError, RemoteError
 from .spelling import spell
 from .channel import Channel
+from .demand import take_part
 from .boot import greet
 
 
@@ -44,7 +45,7 @@ class Control:
         self.channels[number] = ref(new)
         return new
 
-    @rare
+    @on_demand("gateway")
     def new_channel(self):
         with self.wire:
             if self.lost:
@@ -85,7 +86,7 @@ class Control:
         # Needs a channel?, size of the payload or None for any
         channel, right_size = {
             PING: (False, 8), PONG: (False, 8), STATUS: (False, 8), CREDIT: (True, 8), CLOSE: (True, 0), CLOSE_ERROR: (True, None),
-            LAST_MESSAGE: (True, 0), INTERRUPT: (True, 0)}.get(kind, (None, 0))
+            LAST_MESSAGE: (True, 0), INTERRUPT: (True, 0), PART: (False, None)}.get(kind, (None, 0))
         if channel is not bool(number) or right_size not in (None, size) or size > CUT or not self.greeted:
             raise ProtocolError("kind %#x with %d bytes on channel %d" % (kind, size, number))
         if kind == CREDIT:
@@ -95,6 +96,8 @@ class Control:
         elif kind == STATUS:
             self.answer(STATUS_REPLY, payload + spell({
                 "numchannels": len(self.channels), "numexecuting": self.executing, "execmodel": self.execmodel}))
+        elif kind == PART:
+            take_part(payload)
         elif kind == INTERRUPT:
             self.check_known(number)
         elif kind != PONG:

@@ -65,7 +65,8 @@ class Link(Waiting, Writer, Reader, Receiver, Control):
     rest = None  # a batch that the transport took in part; the writer's
     # Waiting.
     leads = 0  # counts: the stand-by sees that others come and go
-    led_for = None  # the bells that `leader`, the last thread to lead in wait(), would listen to
+    leader = None  # the thread that has `lead`
+    led_for = None  # the bells that it would listen to
     main_idle = False
     asleep = False  # the stand-by, deeply
     polling = False  # the stand-by leads, and is in poll

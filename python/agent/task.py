@@ -38,6 +38,8 @@ import sys
 import time
 import _thread
 
+from .sleep import replace_sleep
+
 MAIN_THREAD_ONLY_DEADLOCK_TEXT = (
     "concurrent remote_exec would cause deadlock: this worker runs tasks in its main "
     "thread only (execmodel main_thread_only), and a task is running there"
@@ -61,6 +63,13 @@ def rare(definition):
     compiled when it is first used: compiling everything would cost the portable agent
     6 ms of start-up, three quarters of what the interpreter itself takes."""
     return definition
+
+
+def on_demand(part):
+    """Marks what most sessions do not need. bundle.py leaves it out of the portable agent and
+    puts it into the part of this name, which the agent asks for at its first use
+    (spec-docs/wire.md, section 8). The one who uses it must hold no lock of ours."""
+    return rare
 
 
 class Tasks:
@@ -144,7 +153,10 @@ class Tasks:
     def run_in_thread(self, job):
         try:
             ensure_threading(self.main_ident)
+            replace_sleep(self.main_ident)
             run(job[0], job[1])
+        except KeyboardInterrupt:  # just before or after the task
+            job[0]._finish(INTERRUPT_TEXT)
         finally:
             self.thread_ended()
 
@@ -184,7 +196,7 @@ def claim(job):
 
 def run(channel, request):
     channel._executing = True
-    channel._finish(execute(channel, request))
+    channel._finish(runner(channel, request))
 
 
 def execute(channel, request):
@@ -205,6 +217,8 @@ def execute(channel, request):
         return error_text(error)
     return None
 
+
+runner = execute  # or what does more around it (output.py, for one)
 
 sources = {}  # file name -> linecache entry
 
@@ -353,7 +367,7 @@ def leave(status=0):
     exit_hard(status)
 
 
-@rare
+@on_demand("gateway")
 class ExecModel:
     """What channel.gateway.execmodel offers to user code."""
 
@@ -367,7 +381,7 @@ class ExecModel:
         return execmodel_attribute(name)
 
 
-@rare
+@on_demand("gateway")
 def execmodel_attribute(name):
     import importlib
 
@@ -378,7 +392,7 @@ def execmodel_attribute(name):
     if name == "Lock":
         return importlib.import_module("threading").RLock
     if name == "sleep":
-        return sleep
+        return time.sleep
     if name == "start":
         return lambda func, args=(): start_new_thread(func, args)
     if name == "fdopen":

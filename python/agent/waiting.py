@@ -68,6 +68,7 @@ class Waiting:
                 self.pass_lead()
 
     def pass_lead(self):
+        self.leader = self.led_for = None
         self.lead.release()
         if self.followers:
             self.wake_one()
@@ -166,6 +167,7 @@ class Waiting:
                         self.bell.acquire()
                     self.asleep = False
             elif seen == self.leads and self.lead.acquire(False):
+                self.leader = get_ident()
                 try:
                     self.lead_alone()
                 finally:
