@@ -3,6 +3,8 @@
 
 #include <sstream>
 
+#include <signal.h>
+
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
 
@@ -66,6 +68,48 @@ TEST_P(Status, gateway_prints_itself) {
   gateway.exit();
   EXPECT_TRUE(gateway.join(patience));
   EXPECT_THAT(text(), StartsWith("<Gateway id='printed' not-receiving"));
+}
+
+TEST_P(Status, of_an_agent_that_does_not_answer_says_for_how_long) {
+  Gateway gateway = start("keepalive=100ms//id=quiet");
+  const auto pid = static_cast<pid_t>(gateway.info().pid);
+  (void)gateway.ping(patience);
+  ::kill(pid, SIGSTOP);
+  const auto text = [&](auto ask) -> std::string {
+    try {
+      ask();
+      ADD_FAILURE() << "answered";
+    } catch (const TimeoutError& error) {
+      return error.what();
+    }
+    return {};
+  };
+  EXPECT_EQ(text([&] { (void)gateway.remote_status(50ms); }),
+            "gateway quiet: the agent has been unresponsive for 0.05 s");
+  EXPECT_TRUE(eventually([&] { return gateway.unresponsive().value_or(0s) > 500ms; }));
+  const std::string later = text([&] { (void)gateway.ping(50ms); });
+  constexpr std::string_view before = "gateway quiet: the agent has been unresponsive for ";
+  ASSERT_THAT(later, StartsWith(std::string(before)));
+  EXPECT_GE(std::stod(later.substr(before.size())), 0.5);
+  ::kill(pid, SIGCONT);
+  EXPECT_EQ(gateway.remote_status(patience).numexecuting, 0) << "it recovers";
+}
+
+TEST_P(Status, kill_ends_it_now_and_the_death_record_says_so) {
+  Gateway gateway = start();
+  const pid_t child = ask<pid_t>(gateway, "import subprocess; channel.send(subprocess.Popen(['sleep', '1000']).pid)");
+  Channel channel = gateway.remote_exec("import time\nwhile True: time.sleep(1)");
+  gateway.kill();
+  const ConnectionLost error = lost(channel);
+  EXPECT_THAT(error.what(), ::testing::HasSubstr("killed by SIGKILL (signal 9), by this program"));
+  EXPECT_TRUE(error.death().killed_here);
+  EXPECT_EQ(error.death().signal, SIGKILL);
+  EXPECT_TRUE(eventually([&] { return ::kill(child, 0) != 0; })) << "its group with it";
+  EXPECT_TRUE(group().contains(gateway)) << "until it exits";
+  gateway.kill();
+  gateway.exit();
+  EXPECT_TRUE(gateway.join(patience));
+  gateway.kill();
 }
 
 TEST_P(Status, of_a_gone_gateway_is_an_error) {
