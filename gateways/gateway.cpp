@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "channels/channel_handle.hpp"
+#include "core/escape.hpp"
 #include "core/item_codec.hpp"
 #include "gateways/dedent.hpp"
 #include "gateways/gateway_state.hpp"
@@ -83,12 +84,23 @@ RemoteStatus Gateway::remote_status(std::optional<Channel::Timeout> timeout) {
   });
 }
 
+std::string Gateway::stacks(std::optional<Channel::Timeout> timeout) {
+  return answered(state(), timeout, [](detail::Connection& connection, detail::Deadline deadline) {
+    return detail::escape_for_display(connection.stacks(deadline));
+  });
+}
+
 std::chrono::nanoseconds Gateway::ping(std::optional<Channel::Timeout> timeout) {
   return answered(state(), timeout, [&](detail::Connection& connection, detail::Deadline deadline) {
     const auto begin = detail::Clock::now();
     connection.ping(deadline);
     return std::chrono::nanoseconds(detail::Clock::now() - begin);
   });
+}
+
+void Gateway::reconfigure(bool py2str_as_py3str, bool py3str_as_py2str) {
+  state().check_process();
+  state().connection().reconfigure({py2str_as_py3str, py3str_as_py2str});
 }
 
 void Gateway::set_output(std::function<void(const Output&)> function) { state().set_output(std::move(function)); }

@@ -76,6 +76,10 @@ class Gateway {
   /// before waits there. Throws ConnectionLost, Error (too_many_channels).
   [[nodiscard]] Channel newchannel();
 
+  /// How both sides decode strings on channels that are opened afterwards. There is no Python 2
+  /// here, so only the second shows: with it a str arrives as bytes, its UTF-8.
+  void reconfigure(bool py2str_as_py3str = true, bool py3str_as_py2str = false);
+
   /// What tasks print, when the spec has `stdout=callback` or `stderr=callback`, and what the
   /// process writes to its stderr with the latter (channel 0): line by line, in order within a
   /// stream, on the gateway's callback thread. What came before waits for the first call, as
@@ -88,6 +92,10 @@ class Gateway {
   /// Asks the far side; answered while all tasks are busy. The text of a TimeoutError says for
   /// how long the agent has been silent.
   [[nodiscard]] RemoteStatus remote_status(std::optional<Channel::Timeout> timeout = {});
+  /// The Python stacks of all threads on the far side, as text for people, control characters
+  /// escaped; at most limits::stacks_text bytes. Asked of an agent that hangs, it says
+  /// where. Timeouts as for remote_status.
+  [[nodiscard]] std::string stacks(std::optional<Channel::Timeout> timeout = {});
   /// One round trip that involves no user code.
   std::chrono::nanoseconds ping(std::optional<Channel::Timeout> timeout = {});
   /// For how long the agent has not answered, when that is longer than three times the
