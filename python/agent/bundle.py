@@ -35,9 +35,11 @@ from shrink import PUBLIC_ATTRIBUTES, Inline, Refer, Rename, Split, Strip, fold,
 
 # One program in this order. Each module can be read, and linted, alone: what it takes from
 # another one stands in a relative import, which check_names() holds true and Strip drops.
-MODULES = ["task.py", "sleep.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py", "waiting.py",
-           "writer.py", "reader.py", "receiver.py", "demand.py", "control.py", "output.py", "link.py",
-           "boot.py"]
+MODULES = ["task.py", "sleep.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py",
+           "waiting.py", "writer.py", "reader.py", "receiver.py", "demand.py", "control.py", "output.py", "link.py",
+           "boot.py", "files.py"]
+# Modules that are a part as a whole; the native agent has them, too.
+PART_MODULES = {"files.py": "files"}
 STAGE0_NAMES = {"path"}  # in the namespace before the first part runs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -148,6 +150,9 @@ def parts_of(names, call, constants):
     for name in names:
         source = Strip().visit(ast.parse(source_of(name)))
         check(source, name)
+        if name in PART_MODULES:
+            for node in source.body:
+                node.decorator_list = [ast.parse("on_demand(%r)" % PART_MODULES[name], mode="eval").body]
         tree.body += source.body
     for node in tree.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in constants:

@@ -9,6 +9,7 @@ from .wire import (
     BEGIN, CLOSE, CLOSE_ERROR, COALESCE, CREDIT, EAGER, END, INT, INT_COST, INT_WORD, SMALL, UNLIMITED,
     pack_head, pack_int, u64_struct)
 from .errors import TimeoutError, refuse
+from .files import open_file
 from .items import encode
 from .transfer import Outgoing
 
@@ -189,6 +190,11 @@ class Channel:
         if not self._link.wait(lambda: self._ended, self._bells, deadline_of(timeout)):
             raise TimeoutError("not closed after %r seconds" % timeout)
         self._raise_end()
+
+    @on_demand("files")
+    def makefile(self, mode="w", proxyclose=False):
+        """A file that writes ("w") or reads ("r") this channel."""
+        return open_file(self, mode, proxyclose)
 
     def __iter__(self):
         return self

@@ -165,13 +165,13 @@ class Inline(ast.NodeTransformer):
 
 # What users, the interpreter or a part look up by name: variables and parameters ...
 PUBLIC_NAMES = set("""
-    channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error
+    channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error mode proxyclose
     parts compiled bundle codes path Rare VERSION MAIN_THREAD_ONLY_DEADLOCK_TEXT INTERRUPT_TEXT
 """.split())
 # ... and attributes.
 PUBLIC_ATTRIBUTES = set("""
     RemoteError TimeoutError Gateway ExecModel formatted warn send receive close isclosed waitclose next id gateway
-    newchannel join execmodel backend fast reducer_override dispatch_table write find_spec exec_module
+    newchannel makefile channel isatty readline join execmodel backend fast reducer_override dispatch_table write find_spec exec_module
     _getremoteerror _executing _finish
 """.split())
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Compiles Python files for the interpreter that runs this: freeze.py OUT.cpp NAME=FILE...
+"""Compiles Python files for the interpreter that runs this: freeze.py OUT.cpp FILE...
 
 The code objects are marshalled: reading one takes 0.1 ms, compiling task.py 3 ms. All get
 the file name _gangway, as in the portable agent: task.py takes such frames out of tracebacks.
@@ -7,6 +7,7 @@ They share one namespace, so relative imports are left out.
 """
 import ast
 import marshal
+import os
 import sys
 
 
@@ -19,8 +20,8 @@ def literal(data):
 
 def main(out, *inputs):
     parts = ['#include "python/native/frozen.hpp"\n\nnamespace gangway::python {\n']
-    for item in inputs:
-        name, _, path = item.partition("=")
+    for path in inputs:
+        name = "frozen_" + os.path.splitext(os.path.basename(path))[0]
         with open(path, encoding="utf-8") as file:
             tree = ast.parse(file.read())
         tree.body = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) and node.level)]

@@ -20,6 +20,12 @@ from portable import (  # noqa: E402, F401
     BUNDLES, END_GRACE, KILL_AFTER, TERM_AFTER, agent, pytest_generate_tests, python, start, wait_until)
 
 
+def counts(agent):
+    status = agent.status()
+    assert status["execmodel"] == "thread"
+    return status["numchannels"], status["numexecuting"]
+
+
 def alive(pid):
     try:
         with open("/proc/%d/stat" % pid) as file:
@@ -494,7 +500,7 @@ def test_second_task_runs_beside_the_first(python, local):
         assert agent.receive(first) is True
         second = agent.remote_exec("import threading; channel.send(threading.current_thread() is threading.main_thread()); channel.receive()")
         assert agent.receive(second) is False
-        assert agent.status() == {"numchannels": 2, "numexecuting": 2, "execmodel": "thread"}
+        assert counts(agent) == (2, 2)
         agent.send(first, 0)
         agent.waitclose(first)
         third = agent.remote_exec("import threading; channel.send(threading.current_thread() is threading.main_thread())")
@@ -543,7 +549,7 @@ def test_large_exec_comes_in_many_frames(agent):
 
 def test_numexecuting_counts_down(agent):
     agent.run("channel.send(1)")
-    wait_until(lambda: agent.status() == {"numchannels": 0, "numexecuting": 0, "execmodel": "thread"})
+    wait_until(lambda: counts(agent) == (0, 0))
 
 
 @pytest.mark.core
