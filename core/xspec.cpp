@@ -29,6 +29,13 @@ constexpr std::array exec_models{
     std::pair{"eventlet"sv, ExecModel::eventlet},
 };
 
+constexpr std::array output_modes{
+    std::pair{"null"sv, OutputMode::null},
+    std::pair{"inherit"sv, OutputMode::inherit},
+    std::pair{"forward"sv, OutputMode::forward},
+    std::pair{"callback"sv, OutputMode::callback},
+};
+
 enum class Operand { none, optional, required };
 
 struct Transport {
@@ -51,6 +58,15 @@ constexpr std::array transports{
     Transport{"su"sv, TransportKind::su, Operand::optional},        // likewise
     Transport{"slurm"sv, TransportKind::slurm, Operand::optional},  // srun's own defaults
 };
+
+/// The word that stands for `value` in such a table.
+template <class Table, class Value>
+std::string_view word_for(const Table& table, Value value) noexcept {
+  for (const auto& [word, meaning] : table) {
+    if (meaning == value) return word;
+  }
+  return "";
+}
 
 /// One line for a terminal.
 std::string one_line(std::string_view text) {
@@ -155,15 +171,24 @@ std::string env_problem(std::string_view name, std::string_view value) {
   return {};
 }
 
+std::string unknown_execmodel(std::string_view name) {
+  std::string known;
+  for (const auto& [word, model] : exec_models) known += (known.empty() ? "" : ", ") + std::string(word);
+  return "unknown execution model " + quoted(name) + " (one of " + known + ")";
+}
+
 constexpr auto env_is_reserved = "'env' is the environment: write env:NAME=value";
 
 }  // namespace
 
-std::string_view to_string(ExecModel model) noexcept {
-  for (const auto& [name, value] : exec_models) {
-    if (value == model) return name;
+std::string_view to_string(ExecModel model) noexcept { return word_for(exec_models, model); }
+std::string_view to_string(OutputMode mode) noexcept { return word_for(output_modes, mode); }
+
+ExecModel execmodel_named(std::string_view name) {
+  for (const auto& [word, model] : exec_models) {
+    if (word == name) return model;
   }
-  return "";
+  throw SpecParseError(SpecFault::bad_value, std::nullopt, unknown_execmodel(name));
 }
 
 std::string_view to_string(TransportKind kind) noexcept {
@@ -363,12 +388,10 @@ bool XSpec::dont_write_bytecode() const {
 std::optional<ExecModel> XSpec::execmodel() const {
   const auto value = argument("execmodel");
   if (!value) return std::nullopt;
-  std::string known;
-  for (const auto& [name, model] : exec_models) {
-    if (name == *value) return model;
-    known += (known.empty() ? "" : ", ") + std::string(name);
+  for (const auto& [word, model] : exec_models) {
+    if (word == *value) return model;
   }
-  reject("execmodel", "unknown execution model " + quoted(*value) + " (one of " + known + ")");
+  reject("execmodel", unknown_execmodel(*value));
 }
 
 std::uint64_t XSpec::size_of(const Entry& entry) const {
@@ -441,6 +464,19 @@ std::chrono::milliseconds XSpec::keepalive() const {
   if (entry->value && equal_ignoring_case(*entry->value, "off")) return std::chrono::milliseconds(0);
   return duration_of(*entry);
 }
+
+OutputMode XSpec::output_mode(std::string_view key, OutputMode usual) const {
+  const auto value = argument(key);
+  if (!value) return usual;
+  for (const OutputMode mode : {usual, OutputMode::forward, OutputMode::callback}) {
+    if (*value == to_string(mode)) return mode;
+  }
+  reject(key, std::string(key) + "= is " + std::string(to_string(usual)) + ", forward or callback, not " +
+                  quoted(*value));
+}
+
+OutputMode XSpec::stdout_mode() const { return output_mode("stdout", OutputMode::null); }
+OutputMode XSpec::stderr_mode() const { return output_mode("stderr", OutputMode::inherit); }
 
 std::optional<int> XSpec::compress() const {
   const Entry* entry = find("compress");

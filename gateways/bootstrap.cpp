@@ -74,6 +74,11 @@ Value Bootstrap::hello() const {
       {"execmodel", to_string(execmodel_of(spec_))},
       {"debug", trace::level()},
   };
+  if (const auto streams = output_streams(); !streams.empty()) {
+    List names;
+    for (const OutputStream stream : streams) names.push_back(stream == OutputStream::out ? "stdout" : "stderr");
+    hello["output"] = Dict{{"channel", static_cast<std::int64_t>(output_channel)}, {"streams", std::move(names)}};
+  }
   if (const auto chdir = spec_.chdir()) hello["chdir"] = *chdir;
   if (const auto nice = spec_.nice()) hello["nice"] = *nice;
   if (!spec_.env().empty()) {
@@ -83,6 +88,13 @@ Value Bootstrap::hello() const {
     hello["env"] = std::move(env);
   }
   return hello;
+}
+
+std::vector<OutputStream> Bootstrap::output_streams() const {
+  std::vector<OutputStream> streams;
+  if (spec_.stdout_mode() != OutputMode::null) streams.push_back(OutputStream::out);
+  if (spec_.stderr_mode() != OutputMode::inherit) streams.push_back(OutputStream::err);
+  return streams;
 }
 
 Multiplexer::Settings Bootstrap::settings() const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <gangway/gateway.hpp>
+#include <gangway/output.hpp>
 #include <gangway/value.hpp>
 #include <gangway/xspec.hpp>
 
@@ -27,6 +28,10 @@ class Bootstrap {
   [[nodiscard]] std::string_view first_bytes() const noexcept { return first_bytes_; }
   [[nodiscard]] Value hello() const;
   [[nodiscard]] Multiplexer::Settings settings() const;
+  /// What the agent is asked to send on the output channel; empty: there is no such channel.
+  [[nodiscard]] std::vector<OutputStream> output_streams() const;
+  /// Its id: the first that the controller opens.
+  static constexpr std::uint32_t output_channel = 1;
 
   /// The agent's HELLO. A text returned is the reason why it cannot be used; failure() has
   /// its code then.

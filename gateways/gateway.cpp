@@ -6,13 +6,30 @@
 #include <sstream>
 
 #include "channels/channel_handle.hpp"
+#include "core/escape.hpp"
 #include "core/item_codec.hpp"
 #include "gateways/dedent.hpp"
 #include "gateways/gateway_state.hpp"
+#include "gateways/status_reader.hpp"
 
 namespace gangway {
 
 using detail::GatewayState;
+
+namespace {
+
+// A question to the agent itself. One that it does not answer says for how long.
+template <class Ask>
+auto answered(GatewayState& gateway, std::optional<Channel::Timeout> timeout, Ask ask) {
+  gateway.check_process();
+  try {
+    return ask(gateway.connection(), detail::deadline_after(timeout));
+  } catch (const TimeoutError& error) {
+    throw TimeoutError(error.code(), gateway.silence(timeout.value_or(Channel::Timeout())));
+  }
+}
+
+}  // namespace
 
 Source Source::from_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -62,26 +79,38 @@ Channel Gateway::newchannel() {
 }
 
 RemoteStatus Gateway::remote_status(std::optional<Channel::Timeout> timeout) {
-  state().check_process();
-  Value answer = state().connection().status(detail::deadline_after(timeout));
-  RemoteStatus status;
-  status.details = std::move(answer.as_dict());
-  status.numchannels = status.details.at("numchannels").as_int();
-  status.numexecuting = status.details.at("numexecuting").as_int();
-  status.execmodel = status.details.at("execmodel").as_str();
-  return status;
+  return answered(state(), timeout, [&](detail::Connection& connection, detail::Deadline deadline) {
+    return detail::read_status(std::move(connection.status(deadline).as_dict()));
+  });
+}
+
+std::string Gateway::stacks(std::optional<Channel::Timeout> timeout) {
+  return answered(state(), timeout, [](detail::Connection& connection, detail::Deadline deadline) {
+    return detail::escape_for_display(connection.stacks(deadline));
+  });
 }
 
 std::chrono::nanoseconds Gateway::ping(std::optional<Channel::Timeout> timeout) {
-  state().check_process();
-  const auto begin = detail::Clock::now();
-  state().connection().ping(detail::deadline_after(timeout));
-  return detail::Clock::now() - begin;
+  return answered(state(), timeout, [&](detail::Connection& connection, detail::Deadline deadline) {
+    const auto begin = detail::Clock::now();
+    connection.ping(deadline);
+    return std::chrono::nanoseconds(detail::Clock::now() - begin);
+  });
 }
+
+void Gateway::reconfigure(bool py2str_as_py3str, bool py3str_as_py2str) {
+  state().check_process();
+  state().connection().reconfigure({py2str_as_py3str, py3str_as_py2str});
+}
+
+void Gateway::set_output(std::function<void(const Output&)> function) { state().set_output(std::move(function)); }
 
 std::optional<std::chrono::nanoseconds> Gateway::unresponsive() const { return state().unresponsive(); }
 void Gateway::exit() noexcept {
   if (state_) state_->exit();
+}
+void Gateway::kill() noexcept {
+  if (state_) state_->kill();
 }
 bool Gateway::join(std::optional<Channel::Timeout> timeout) {
   return state().wait_gone(detail::deadline_after(timeout));
@@ -92,7 +121,7 @@ DeathRecord Gateway::death() const { return state().death(); }
 std::ostream& operator<<(std::ostream& out, const Gateway& gateway) {
   if (!gateway) return out << "<Gateway none>";
   return out << "<Gateway id='" << gateway.id() << "' " << (gateway.hasreceiver() ? "receive-live" : "not-receiving")
-             << ", thread model, " << gateway.state().connection().live_channels() << " active channels>";
+             << ", thread model, " << gateway.state().live_channels() << " active channels>";
 }
 
 }  // namespace gangway

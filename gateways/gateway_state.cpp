@@ -1,9 +1,14 @@
 #include "gateways/gateway_state.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 
 #include "core/escape.hpp"
 #include "core/trace.hpp"
+#include "gateways/line_writer.hpp"
+#include "gateways/output_reader.hpp"
 
 namespace gangway::detail {
 
@@ -36,6 +41,9 @@ GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, XSpec spec, const s
       process_(std::make_shared<PopenProcess>(
           *runtime_, bootstrap_.argv(), std::vector<std::pair<std::string, std::string>>{{"GANGWAY_COOKIE", cookie}})),
       connection_(std::make_shared<Connection>(runtime_, process_->take_stream(), bootstrap_.settings())),
+      output_(spec_.stdout_mode() == OutputMode::callback || spec_.stderr_mode() == OutputMode::callback
+                  ? std::make_shared<OutputQueue>()
+                  : nullptr),
       on_exit_(std::move(on_exit)),
       liveness_(spec_.keepalive(), Clock::now()),
       ticker_(runtime_->io()),
@@ -56,12 +64,42 @@ GatewayState::~GatewayState() {
 
 void GatewayState::start() {
   trace::log("gateway ", id_, ": started pid ", process_->pid());
-  process_->watch([weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->on_process_exit();
-  });
+  const OutputReader::Sinks sinks{sink_for(OutputStream::out, spec_.stdout_mode()),
+                                  sink_for(OutputStream::err, spec_.stderr_mode())};
+  process_->watch(
+      [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->on_process_exit();
+      },
+      id_, sinks.err);
   connection_->start(weak_from_this(), bootstrap_.nonce(), Bytes(bootstrap_.first_bytes()), bootstrap_.hello());
+  if (!bootstrap_.output_streams().empty()) {
+    const auto channel = connection_->open_channel();
+    std::make_shared<OutputReader>(connection_, channel, id_, sinks)->start();
+  }
   const std::lock_guard lock(mutex_);
   if (liveness_.interval() > Clock::duration::zero()) tick();
+}
+
+std::shared_ptr<OutputSink> GatewayState::sink_for(OutputStream stream, OutputMode mode) const {
+  switch (mode) {
+    case OutputMode::null: return nullptr;
+    case OutputMode::callback: return output_;
+    case OutputMode::inherit:
+    case OutputMode::forward: break;
+  }
+  return LineWriter::shared(stream == OutputStream::out ? STDOUT_FILENO : STDERR_FILENO);
+}
+
+void GatewayState::set_output(OutputQueue::Function function) {
+  check_process();
+  if (!output_)
+    throw_error(errc::bad_spec, "gateway " + id_ + " has neither stdout=callback nor stderr=callback in its spec");
+  output_->set(std::move(function), connection_->callbacks());
+}
+
+std::size_t GatewayState::live_channels() {
+  const std::size_t all = connection_->live_channels();
+  return all - (all > 0 && !bootstrap_.output_streams().empty() ? 1 : 0);
 }
 
 void GatewayState::check_process() const {
@@ -74,7 +112,11 @@ void GatewayState::wait_ready() {
   ConnectionEnd end{errc::bootstrap_timeout,
                     "the agent did not answer within " + std::to_string(spec_.connect_timeout().count()) + " ms",
                     process_->death()};
-  end = bootstrap_.explain(std::move(end), connection_->noise());
+  const std::string noise = connection_->noise();
+  {
+    const std::lock_guard lock(mutex_);  // its HELLO may arrive just now
+    end = bootstrap_.explain(std::move(end), noise);
+  }
   if (const auto shown = last_lines(end.death.stderr_tail); !shown.empty())
     end.text += "\nstderr:\n" + escape_for_display(shown);
   connection_->finish(end);
@@ -84,10 +126,12 @@ void GatewayState::wait_ready() {
 
 AgentInfo GatewayState::info() {
   wait_ready();
+  const std::lock_guard lock(mutex_);
   return bootstrap_.info();
 }
 
 std::optional<std::string> GatewayState::on_hello(const Value& hello) {
+  const std::lock_guard lock(mutex_);
   if (auto reason = bootstrap_.on_hello(hello)) return reason;
   connection_->set_peer_max_item(bootstrap_.peer_max_item());
   process_->set_worker(static_cast<pid_t>(bootstrap_.info().pid));
@@ -119,6 +163,13 @@ void GatewayState::on_pong() {
 std::optional<Clock::duration> GatewayState::unresponsive() {
   const std::lock_guard lock(mutex_);
   return liveness_.unresponsive(Clock::now());
+}
+
+std::string GatewayState::silence(Clock::duration waited) {
+  const auto silent = unresponsive().value_or(waited);
+  char seconds[32];
+  std::snprintf(seconds, sizeof seconds, "%.3g s", std::chrono::duration<double>(std::max(silent, waited)).count());
+  return "gateway " + id_ + ": the agent has been unresponsive for " + seconds;
 }
 
 // --- the end
@@ -179,7 +230,9 @@ void GatewayState::conclude() {
       end.code = errc::terminated;
       end.text = "the gateway was terminated";
     } else if (!connection_->ready()) {
-      end = bootstrap_.explain(std::move(end), connection_->noise());
+      const std::string noise = connection_->noise();
+      const std::lock_guard lock(mutex_);
+      end = bootstrap_.explain(std::move(end), noise);
     } else if (end.death.known()) {
       end.text += ": " + end.death.summary();
     }
@@ -209,6 +262,10 @@ void GatewayState::exit() noexcept {
     trace::log("gateway ", id_, ": terminate not sent: ", problem.what());
   }
   if (on_exit) on_exit();
+}
+
+void GatewayState::kill() noexcept {
+  if (!fork_.in_child()) process_->kill();
 }
 
 void GatewayState::wake_waiters() {

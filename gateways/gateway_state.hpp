@@ -20,6 +20,7 @@
 #include "core/fork_guard.hpp"
 #include "gateways/bootstrap.hpp"
 #include "gateways/liveness.hpp"
+#include "gateways/output_queue.hpp"
 #include "gateways/popen_process.hpp"
 #include "gateways/termination.hpp"
 
@@ -44,10 +45,16 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   void check_process() const;
 
   [[nodiscard]] std::optional<Clock::duration> unresponsive();
+  /// A status request or the like took `waited` in vain: for how long the agent is silent.
+  [[nodiscard]] std::string silence(Clock::duration waited);
+  void set_output(OutputQueue::Function function);
+  /// Open channels; that of the output is not counted.
+  [[nodiscard]] std::size_t live_channels();
   [[nodiscard]] DeathRecord death() { return process_->death(); }
   [[nodiscard]] pid_t pid() const noexcept { return process_->pid(); }
 
   void exit() noexcept;
+  void kill() noexcept;
   /// Gone: the connection has ended and the process was reaped.
   [[nodiscard]] bool gone();
   [[nodiscard]] bool wait_gone(Deadline deadline);
@@ -57,6 +64,7 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
  private:
   GatewayState(std::shared_ptr<Runtime> runtime, XSpec spec, const std::string& cookie, std::function<void()> on_exit);
   void start();
+  [[nodiscard]] std::shared_ptr<OutputSink> sink_for(OutputStream stream, OutputMode mode) const;
 
   std::optional<std::string> on_hello(const Value& hello) override;
   void on_pong() override;
@@ -73,10 +81,11 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   const XSpec spec_;
   const std::string id_;
   const ForkGuard fork_;
-  Bootstrap bootstrap_;  // written by on_hello only, which wait_ready waits for
+  Bootstrap bootstrap_;  // written by on_hello only, under mutex_
   const Clock::time_point start_deadline_;
   const std::shared_ptr<PopenProcess> process_;
   const std::shared_ptr<Connection> connection_;
+  const std::shared_ptr<OutputQueue> output_;  // none unless a stream is `callback`
 
   std::mutex mutex_;  // guards what follows; taken after the connection's, never before
   std::function<void()> on_exit_;

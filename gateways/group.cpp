@@ -1,18 +1,31 @@
 #include <gangway/group.hpp>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <mutex>
+#include <ostream>
+#include <utility>
 
 #include "core/fork_guard.hpp"
 #include "core/runtime.hpp"
 #include "core/trace.hpp"
 #include "gateways/cookie.hpp"
 #include "gateways/gateway_state.hpp"
+#include "gateways/line_writer.hpp"
 
 namespace gangway {
 
 using detail::GatewayState;
+using detail::LineWriter;
 using GatewayPtr = std::shared_ptr<GatewayState>;
+
+namespace {
+
+// So long terminate() waits for this process's stdout and stderr to take the last lines.
+constexpr std::chrono::milliseconds last_lines_patience{200};
+
+}  // namespace
 
 struct Group::State {
   const std::shared_ptr<detail::Runtime> runtime = detail::Runtime::shared();
@@ -24,6 +37,9 @@ struct Group::State {
   std::vector<GatewayPtr> exited;     // asked to end, not yet known to be gone
   std::vector<std::string> starting;  // ids that are taken by gateways under way
   std::uint64_t next_id = 0;
+  std::string defaultspec = "popen";
+  ExecModel execmodel = ExecModel::thread;
+  ExecModel remote_execmodel = ExecModel::thread;
 
   [[nodiscard]] auto find(std::string_view id) {
     return std::find_if(members.begin(), members.end(), [&](const GatewayPtr& member) { return member->id() == id; });
@@ -35,6 +51,12 @@ struct Group::State {
 
 Group::Group() : state_(std::make_shared<State>()) {}
 
+// The destructor ends what has started when a later one fails.
+Group::Group(const std::vector<std::string>& specs, std::string_view execmodel) : Group() {
+  set_execmodel(execmodel);
+  (void)makegateways(specs);
+}
+
 Group::~Group() {
   if (state_->fork.in_child()) return;
   try {
@@ -42,6 +64,37 @@ Group::~Group() {
   } catch (const std::exception& problem) {
     trace::log("terminating a group failed: ", problem.what());
   }
+}
+
+std::string Group::defaultspec() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->defaultspec;
+}
+
+void Group::set_defaultspec(std::string_view spec) {
+  std::string text = XSpec(spec).text();
+  const std::lock_guard lock(state_->mutex);
+  state_->defaultspec = std::move(text);
+}
+
+ExecModel Group::execmodel() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->execmodel;
+}
+
+ExecModel Group::remote_execmodel() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->remote_execmodel;
+}
+
+void Group::set_execmodel(std::string_view execmodel, std::optional<std::string_view> remote_execmodel) {
+  const ExecModel here = execmodel_named(execmodel);
+  const ExecModel there = execmodel_named(remote_execmodel.value_or(execmodel));
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->members.empty() || !state_->starting.empty())
+    throw_error(errc::group_error, "the execution model cannot change: the group has gateways");
+  state_->execmodel = here;
+  state_->remote_execmodel = there;
 }
 
 void Group::allocate_id(XSpec& spec) {
@@ -59,6 +112,7 @@ GatewayPtr Group::launch(XSpec& spec) {
   {
     const std::lock_guard lock(state_->mutex);
     if (state_->taken(id)) throw_error(errc::group_error, "the id " + id + " is in use");
+    if (!spec.has("execmodel")) spec.set("execmodel", to_string(state_->remote_execmodel));
     state_->starting.push_back(id);
   }
   GatewayPtr gateway;
@@ -90,7 +144,9 @@ void Group::leave(const std::weak_ptr<State>& weak, const std::string& id) {
   state->members.erase(member);
 }
 
-Gateway Group::makegateway(std::string_view spec) { return makegateway(XSpec(spec.empty() ? "popen" : spec)); }
+Gateway Group::makegateway(std::string_view spec) {
+  return makegateway(XSpec(spec.empty() ? defaultspec() : std::string(spec)));
+}
 
 Gateway Group::makegateway(XSpec spec) {
   const GatewayPtr gateway = launch(spec);
@@ -109,7 +165,7 @@ std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) 
     for (std::size_t at = 0; at < specs.size(); ++at) {
       // Not more at a time than are good for them: wait for the one that has had most time.
       if (at >= limits::parallel_starts) all[at - limits::parallel_starts].state().wait_ready();
-      XSpec spec(specs[at]);
+      XSpec spec(specs[at].empty() ? defaultspec() : specs[at]);
       all.push_back(Gateway(launch(spec)));
     }
     for (const Gateway& gateway : all) gateway.state().wait_ready();
@@ -133,9 +189,14 @@ std::vector<Gateway> Group::gateways() const {
   return all;
 }
 
-std::size_t Group::count(std::string_view id) const {
+bool Group::contains(std::string_view id) const {
   const std::lock_guard lock(state_->mutex);
-  return state_->find(id) == state_->members.end() ? 0 : 1;
+  return state_->find(id) != state_->members.end();
+}
+
+bool Group::contains(const Gateway& gateway) const {
+  const std::lock_guard lock(state_->mutex);
+  return std::find(state_->members.begin(), state_->members.end(), gateway.state_) != state_->members.end();
 }
 
 Gateway Group::at(std::string_view id) const {
@@ -181,9 +242,17 @@ TerminateReport Group::terminate(std::optional<std::chrono::nanoseconds> timeout
     if (!leaving[at]->gone())
       report.survivors.push_back(leaving[at]->id() + " (pid " + std::to_string(leaving[at]->pid()) + ")");
   }
+  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) (void)LineWriter::shared(fd)->flush(last_lines_patience);
   const std::lock_guard lock(state_->mutex);
   std::erase_if(state_->exited, [](const GatewayPtr& gateway) { return gateway->gone(); });
   return report;
+}
+
+std::ostream& operator<<(std::ostream& out, const Group& group) {
+  out << "<Group [";
+  const char* before = "";
+  for (const Gateway& member : group.gateways()) out << std::exchange(before, ", ") << "'" << member.id() << "'";
+  return out << "]>";
 }
 
 Group& default_group() {

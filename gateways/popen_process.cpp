@@ -52,10 +52,10 @@ PopenProcess::PopenProcess(Runtime& runtime, std::vector<std::string> argv,
   exited_.assign(copy);
 }
 
-void PopenProcess::watch(std::function<void()> on_exit) {
+void PopenProcess::watch(std::function<void()> on_exit, std::string gateway, std::shared_ptr<OutputSink> sink) {
   const std::lock_guard lock(mutex_);
   on_exit_ = std::move(on_exit);
-  stderr_->start();
+  stderr_->start(std::move(gateway), std::move(sink));
   wait_for_exit();
 }
 
@@ -74,7 +74,9 @@ void PopenProcess::poll() {
     const std::lock_guard lock(mutex_);
     if (child_ && child_.has_ended()) {
       child_.signal_group(SIGKILL);  // what the keeper may have left in its own group
-      (void)child_.try_reap();
+      const auto status = child_.try_reap();
+      if (status && status->signal == SIGKILL && !killed_here_ && oom_kills_before_)
+        out_of_memory_ = oom_kills() > oom_kills_before_;
     }
     if (child_.status()) on_exit = std::exchange(on_exit_, nullptr);
   }
@@ -92,6 +94,8 @@ DeathRecord PopenProcess::death() {
   DeathRecord record;
   if (child_.status()) record = child_.status()->death_record();
   record.stderr_tail = stderr_->tail();
+  record.killed_here = killed_here_ && record.signal;
+  record.out_of_memory = out_of_memory_;
   return record;
 }
 
@@ -107,7 +111,7 @@ void PopenProcess::set_worker(pid_t pid) {
 
 void PopenProcess::ask_keeper() noexcept {
   const std::lock_guard lock(mutex_);
-  if (child_) child_.signal(SIGTERM);
+  if (child_ && child_.signal(SIGTERM)) killed_here_ = true;
 }
 
 void PopenProcess::kill() noexcept {
@@ -115,6 +119,7 @@ void PopenProcess::kill() noexcept {
   if (worker_ && ::syscall(SYS_pidfd_send_signal, worker_.get(), SIGKILL, nullptr, 0) == 0)
     ::kill(-worker_pid_, SIGKILL);  // the process is still there, so its group is its own
   if (!child_) return;
+  killed_here_ = killed_here_ || !child_.has_ended();
   child_.signal_group(SIGKILL);
   child_.signal(SIGKILL);
 }

@@ -16,6 +16,7 @@
 #include "core/process.hpp"
 #include "core/runtime.hpp"
 #include "gateways/fd_stream.hpp"
+#include "gateways/oom_kills.hpp"
 #include "gateways/stderr_pump.hpp"
 
 namespace gangway::detail {
@@ -27,8 +28,9 @@ class PopenProcess : public std::enable_shared_from_this<PopenProcess> {
                std::vector<std::pair<std::string, std::string>> extra_env);
 
   [[nodiscard]] std::unique_ptr<ByteStream> take_stream() { return std::move(stream_); }
-  /// `on_exit` is called once, when the process has ended and was reaped.
-  void watch(std::function<void()> on_exit);
+  /// `on_exit` is called once, when the process has ended and was reaped. What it writes to its
+  /// stderr goes to `sink`, as of this gateway.
+  void watch(std::function<void()> on_exit, std::string gateway, std::shared_ptr<OutputSink> sink);
 
   /// The agent's own pid, as it says. Believed only if that process is the keeper's child.
   void set_worker(pid_t pid);
@@ -39,7 +41,7 @@ class PopenProcess : public std::enable_shared_from_this<PopenProcess> {
 
   /// Tells the keeper to kill the agent's process group.
   void ask_keeper() noexcept;
-  /// Kills the agent's group and the keeper's.
+  /// Kills the agent's group and the keeper's, now.
   void kill() noexcept;
   /// Reaps if it has ended. For those who cannot wait for the leading thread's news.
   void poll();
@@ -57,6 +59,9 @@ class PopenProcess : public std::enable_shared_from_this<PopenProcess> {
   std::unique_ptr<ByteStream> stream_;
   std::shared_ptr<StderrPump> stderr_;
   std::function<void()> on_exit_;
+  bool killed_here_ = false;
+  const std::optional<std::uint64_t> oom_kills_before_ = oom_kills();
+  std::optional<bool> out_of_memory_;  // once it was killed by somebody else
 };
 
 }  // namespace gangway::detail

@@ -1,66 +1,48 @@
 #include "gateways/stderr_pump.hpp"
 
-#include <limits.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
+#include <gangway/error.hpp>
 #include <gangway/limits.hpp>
 
 namespace gangway::detail {
 
 namespace {
 
-// A line without end is forwarded in pieces of this size.
+// A line without end is passed on in pieces of this size.
 constexpr std::size_t longest_line = 64 * 1024;
-
-// How soon a stderr that took nothing is tried again.
-constexpr std::chrono::milliseconds retry_after{50};
-
-// At most PIPE_BUF bytes: so many never block once poll() says that there is room
-// (pipe(7)). Returns how many were written; a stderr that is broken takes everything.
-std::size_t write_without_blocking(std::string_view text) noexcept {
-  pollfd room{STDERR_FILENO, POLLOUT, 0};
-  if (::poll(&room, 1, 0) == 0) return 0;
-  const ssize_t size = ::write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
-  if (size >= 0) return static_cast<std::size_t>(size);
-  return errno == EINTR || errno == EAGAIN ? 0 : text.size();
-}
 
 }  // namespace
 
-StderrPump::StderrPump(boost::asio::io_context& io, FileDescriptor from) : from_(io, from.release()), retry_(io) {
-  from_.non_blocking(true);
+StderrPump::StderrPump(boost::asio::io_context& io, FileDescriptor from) : from_(io) {
+  boost::system::error_code error = set_nonblocking(from.get());
+  if (!error) from_.assign(from.get(), error);
+  if (error) throw_error(error, "cannot watch a stderr: " + error.message());
+  (void)from.release();
 }
 
-void StderrPump::start() { wait(); }
+void StderrPump::start(std::string gateway, std::shared_ptr<OutputSink> sink) {
+  const std::lock_guard lock(mutex_);
+  gateway_ = std::move(gateway);
+  sink_ = std::move(sink);
+  wait();
+}
 
 void StderrPump::wait() {
+  if (std::exchange(waiting_, true)) return;
   from_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
                    [self = shared_from_this()](boost::system::error_code error) {
                      const std::lock_guard lock(self->mutex_);
+                     self->waiting_ = false;
                      if (error || self->ended_) return;
                      self->read_some();
-                     if (!self->forward())
-                       self->retry_later();
-                     else if (!self->ended_)
-                       self->wait();
+                     if (self->pass_on() && !self->ended_) self->wait();
                    });
-}
-
-void StderrPump::retry_later() {
-  retry_.expires_after(retry_after);
-  retry_.async_wait([self = shared_from_this()](boost::system::error_code error) {
-    const std::lock_guard lock(self->mutex_);
-    if (error) return;
-    if (!self->forward())
-      self->retry_later();
-    else if (!self->ended_)
-      self->wait();
-  });
 }
 
 bool StderrPump::read_some() noexcept {
@@ -81,16 +63,24 @@ bool StderrPump::read_some() noexcept {
   return false;
 }
 
-bool StderrPump::forward() noexcept {
+bool StderrPump::pass_on() {
+  if (refused_) return false;
   const std::size_t end = pending_.rfind('\n');
-  std::size_t whole = end != std::string::npos ? end + 1 : pending_.size() >= longest_line ? pending_.size() : 0;
-  while (whole > 0) {
-    const std::size_t size = write_without_blocking(std::string_view(pending_).substr(0, whole));
-    if (size == 0) return false;
-    pending_.erase(0, size);
-    whole -= size;
-  }
+  const std::size_t whole = end != std::string::npos ? end + 1 : pending_.size() >= longest_line ? pending_.size() : 0;
+  if (whole == 0 || !sink_) return true;
+  Output output{gateway_, 0, OutputStream::err, pending_.substr(0, whole)};
+  refused_ = !sink_->offer(output, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->on_room();
+  });
+  if (refused_) return false;
+  pending_.erase(0, whole);
   return true;
+}
+
+void StderrPump::on_room() {
+  const std::lock_guard lock(mutex_);
+  refused_ = false;
+  if (pass_on() && !ended_ && from_.is_open()) wait();
 }
 
 void StderrPump::drain() noexcept {
@@ -98,15 +88,14 @@ void StderrPump::drain() noexcept {
   for (int reads = 0; reads < 64 && pending_.size() < longest_line && !ended_ && from_.is_open() && read_some();
        ++reads) {
   }
-  forward();
+  pass_on();
 }
 
 void StderrPump::close() noexcept {
   const std::lock_guard lock(mutex_);
   ended_ = true;
   if (!pending_.empty() && pending_.back() != '\n') pending_ += '\n';
-  forward();
-  retry_.cancel();
+  if (!pending_.empty() && sink_) sink_->push({gateway_, 0, OutputStream::err, std::exchange(pending_, {})});
   boost::system::error_code ignored;
   from_.close(ignored);
 }

@@ -11,5 +11,7 @@
 #include <gangway/gateway.hpp>
 #include <gangway/group.hpp>
 #include <gangway/limits.hpp>
+#include <gangway/output.hpp>
+#include <gangway/remote_status.hpp>
 #include <gangway/value.hpp>
 #include <gangway/xspec.hpp>

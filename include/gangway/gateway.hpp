@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <iosfwd>
 #include <memory>
 #include <optional>
@@ -18,6 +19,9 @@
 #include <string_view>
 
 #include <gangway/channel.hpp>
+#include <gangway/death_record.hpp>
+#include <gangway/output.hpp>
+#include <gangway/remote_status.hpp>
 #include <gangway/value.hpp>
 #include <gangway/xspec.hpp>
 
@@ -38,14 +42,6 @@ struct Source {
   [[nodiscard]] static Source from_file(const std::filesystem::path& path);
   /// A function that is defined in `text`, which may define other things as well.
   [[nodiscard]] static Source of_function(std::string_view text, std::string_view name, std::string_view file = {});
-};
-
-/// What an agent says of itself. `details` is the whole answer.
-struct RemoteStatus {
-  std::int64_t numchannels = 0;   // live channels
-  std::int64_t numexecuting = 0;  // running tasks
-  std::string execmodel;
-  Dict details;
 };
 
 /// Who answers on the far side; from the handshake.
@@ -75,11 +71,31 @@ class Gateway {
   /// Throws DumpError for keyword arguments that are not items.
   Channel remote_exec(const Source& source, const Dict& kwargs = {});
 
-  /// A fresh channel, to be sent to the far side.
+  /// A fresh channel that no task has yet: usable on the far side once it was sent there, as
+  /// an item of another channel of this gateway or as a keyword argument. What is sent on it
+  /// before waits there. Throws ConnectionLost, Error (too_many_channels).
   [[nodiscard]] Channel newchannel();
 
-  /// Asks the far side; answered while all tasks are busy.
+  /// How both sides decode strings on channels that are opened afterwards. There is no Python 2
+  /// here, so only the second shows: with it a str arrives as bytes, its UTF-8.
+  void reconfigure(bool py2str_as_py3str = true, bool py3str_as_py2str = false);
+
+  /// What tasks print, when the spec has `stdout=callback` or `stderr=callback`, and what the
+  /// process writes to its stderr with the latter (channel 0): line by line, in order within a
+  /// stream, on the gateway's callback thread. What came before waits for the first call, as
+  /// far as the window of the spec allows; then the tasks wait. While the function blocks they
+  /// wait too. What it throws is traced and dropped. An empty function drops all output. A call
+  /// of the one before may still be under way when this returns.
+  /// Throws Error (bad_spec) when the spec has neither.
+  void set_output(std::function<void(const Output&)> function);
+
+  /// Asks the far side; answered while all tasks are busy. The text of a TimeoutError says for
+  /// how long the agent has been silent.
   [[nodiscard]] RemoteStatus remote_status(std::optional<Channel::Timeout> timeout = {});
+  /// The Python stacks of all threads on the far side, as text for people, control characters
+  /// escaped; at most limits::stacks_text bytes. Asked of an agent that hangs, it says
+  /// where. Timeouts as for remote_status.
+  [[nodiscard]] std::string stacks(std::optional<Channel::Timeout> timeout = {});
   /// One round trip that involves no user code.
   std::chrono::nanoseconds ping(std::optional<Channel::Timeout> timeout = {});
   /// For how long the agent has not answered, when that is longer than three times the
@@ -89,6 +105,10 @@ class Gateway {
 
   /// Leaves the group and asks the agent to end, without waiting; never throws.
   void exit() noexcept;
+  /// Ends the agent's process group with SIGKILL, now, without asking. Whoever waits on the
+  /// gateway gets ConnectionLost, whose death record says that it was us. Leaves the group
+  /// with exit() only. Does nothing when it is gone.
+  void kill() noexcept;
   /// Waits until the agent's process is gone and reaped. False: not in time.
   [[nodiscard]] bool join(std::optional<Channel::Timeout> timeout = {});
   /// True while the connection lives.

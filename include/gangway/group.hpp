@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <iosfwd>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,14 +25,30 @@ struct TerminateReport {
 class Group {
  public:
   Group();
+  /// With a gateway for each spec, and this execution model for all of them. Throws as
+  /// set_execmodel and makegateways.
+  explicit Group(const std::vector<std::string>& specs, std::string_view execmodel = "thread");
   /// terminate(1 s), unless this is a forked child.
   ~Group();
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
 
+  /// What an empty spec stands for; "popen" at first.
+  [[nodiscard]] std::string defaultspec() const;
+  /// Throws SpecError for what is no spec.
+  void set_defaultspec(std::string_view spec);
+
+  /// Where tasks run, here and on the far side: `thread` at first. A spec without `execmodel`
+  /// gets the remote one. (Here there are no tasks; the name is for those who ask.)
+  [[nodiscard]] ExecModel execmodel() const;
+  [[nodiscard]] ExecModel remote_execmodel() const;
+  /// Sets both; the second is the first when it is left out. Throws SpecError for an unknown
+  /// name and Error (group_error) when the group has members; then nothing changes.
+  void set_execmodel(std::string_view execmodel, std::optional<std::string_view> remote_execmodel = {});
+
   /// Starts a gateway and waits for its handshake. Throws SpecError, StartError, and Error
-  /// (group_error) for an id that is in use.
-  Gateway makegateway(std::string_view spec = "popen");
+  /// (group_error) for an id that is in use. Several threads may start gateways at once.
+  Gateway makegateway(std::string_view spec = {});
   Gateway makegateway(XSpec spec);
   /// Starts all of them, limits::parallel_starts at a time. If one fails, the others are
   /// ended again and its error is thrown.
@@ -41,7 +58,8 @@ class Group {
   [[nodiscard]] bool empty() const { return size() == 0; }
   /// The living gateways in the order in which they were made.
   [[nodiscard]] std::vector<Gateway> gateways() const;
-  [[nodiscard]] std::vector<Gateway>::size_type count(std::string_view id) const;
+  [[nodiscard]] bool contains(std::string_view id) const;
+  [[nodiscard]] bool contains(const Gateway& gateway) const;
   /// Throws Error (group_error) for an unknown id or index.
   [[nodiscard]] Gateway at(std::string_view id) const;
   [[nodiscard]] Gateway at(std::size_t index) const;
@@ -51,8 +69,17 @@ class Group {
 
   /// Ends every gateway: asks, waits up to the timeout, kills. Returns within the timeout
   /// plus two seconds; without a timeout it waits for ever and never kills. Gateways that
-  /// were exited before are waited for as well. Idempotent.
+  /// were exited before are waited for as well. What the members wrote to their stderr has
+  /// reached this process's then, unless that takes nothing.
+  ///
+  /// May be called again, and from several threads at once: each call waits for all, and
+  /// reports what had to be done. A callback may call it, also one of a member: its channels
+  /// end like all others, and callbacks that are due run after it. Throws Error
+  /// (would_deadlock) on the thread that does the I/O, where no user code runs.
   TerminateReport terminate(std::optional<std::chrono::nanoseconds> timeout = {});
+
+  /// <Group ['gw0', 'gw1']>
+  friend std::ostream& operator<<(std::ostream& out, const Group& group);
 
  private:
   struct State;
@@ -66,6 +93,6 @@ class Group {
 [[nodiscard]] Group& default_group();
 
 /// default_group().makegateway(spec)
-Gateway makegateway(std::string_view spec = "popen");
+Gateway makegateway(std::string_view spec = {});
 
 }  // namespace gangway

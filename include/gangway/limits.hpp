@@ -35,6 +35,10 @@ inline constexpr std::size_t control_frames_queued = 4'096;
 
 inline constexpr std::size_t noise = 64 * 1024;        // banners and rc files before the marker
 inline constexpr std::size_t stderr_tail = 32 * 1024;  // Mutagen's number
+// What tasks printed and this process's own stdout or stderr, or its callback, has not taken:
+// beyond it the tasks wait. The last words of a process that has ended cannot wait.
+inline constexpr std::size_t output_held = 256 * 1024;
+inline constexpr std::size_t last_output_held = 4 * 1024 * 1024;
 inline constexpr std::size_t error_text = 64 * 1024;   // a traceback; fits one frame
 inline constexpr std::size_t stacks_text = 65'000;     // of all threads; fits one frame
 inline constexpr std::size_t part_name = 255;          // its length is one byte of PART

@@ -55,6 +55,8 @@ enum class ExecModel { thread, main_thread_only, gevent, eventlet };
 
 /// The word of the spec: "thread", "main_thread_only", ...
 [[nodiscard]] std::string_view to_string(ExecModel model) noexcept;
+/// The reverse; SpecError for any other word.
+[[nodiscard]] ExecModel execmodel_named(std::string_view name);
 
 enum class TransportKind {
   popen,
@@ -70,6 +72,17 @@ enum class TransportKind {
   su,
   slurm,
 };
+
+/// What becomes of what tasks print.
+enum class OutputMode {
+  null,      // stdout only: dropped
+  inherit,   // stderr only: whatever the agent's process writes there, to this process's stderr
+  forward,   // in whole lines to this process's own
+  callback,  // to Gateway::set_output
+};
+
+/// The word of the spec: "null", "inherit", "forward", "callback".
+[[nodiscard]] std::string_view to_string(OutputMode mode) noexcept;
 
 /// The key in the spec: "popen", "ssh", ..., "unix" for unix_socket.
 [[nodiscard]] std::string_view to_string(TransportKind kind) noexcept;
@@ -141,6 +154,10 @@ class XSpec {
   [[nodiscard]] std::chrono::milliseconds connect_timeout() const;
   /// Like connect_timeout; 0 or `off` is none. Default: limits::ping_interval.
   [[nodiscard]] std::chrono::milliseconds keepalive() const;
+  /// null, forward or callback. Default: null.
+  [[nodiscard]] OutputMode stdout_mode() const;
+  /// inherit, forward or callback. Default: inherit.
+  [[nodiscard]] OutputMode stderr_mode() const;
   /// zlib level, 0 (`off`) to 9; `on` and the key alone are 6. Nothing when not given.
   [[nodiscard]] std::optional<int> compress() const;
 
@@ -165,6 +182,7 @@ class XSpec {
   [[noreturn]] void reject_entry(const Entry& entry, SpecFault fault, const std::string& what,
                                  std::size_t within_value = 0) const;
   [[nodiscard]] std::optional<std::string> text_argument(std::string_view key) const;
+  [[nodiscard]] OutputMode output_mode(std::string_view key, OutputMode usual) const;
   [[nodiscard]] std::uint64_t size_of(const Entry& entry) const;
   [[nodiscard]] std::chrono::milliseconds duration_of(const Entry& entry) const;
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "tests/support/agents.hpp"
@@ -24,8 +25,8 @@ TEST_P(Groups, keep_members_in_order_until_they_exit) {
   EXPECT_EQ(group().gateways(), (std::vector{first, second, third}));
   EXPECT_EQ(group().at("named"), second);
   EXPECT_EQ(group().at(2), third);
-  EXPECT_EQ(group().count("gw1"), 1u);
-  EXPECT_EQ(group().count("gw2"), 0u);
+  EXPECT_TRUE(group().contains("gw1"));
+  EXPECT_FALSE(group().contains("gw2"));
   EXPECT_THROW((void)group().at("gw2"), Error);
   EXPECT_THROW((void)group().at(3), Error);
 
@@ -115,6 +116,66 @@ TEST_P(Groups, two_groups_are_independent) {
   EXPECT_FALSE(here == there);
   (void)other.terminate(5s);
   EXPECT_EQ(ask<int>(here, "channel.send(1)"), 1);
+}
+
+TEST_P(Groups, an_empty_spec_is_the_default_spec) {
+  EXPECT_EQ(group().defaultspec(), "popen");
+  group().set_defaultspec(spec("id=usual"));
+  EXPECT_EQ(group().makegateway().id(), "usual");
+  EXPECT_THROW(group().set_defaultspec("a=1//a=2"), SpecError);
+  EXPECT_EQ(group().defaultspec(), spec("id=usual"));
+  group().set_defaultspec(spec());
+  EXPECT_EQ(group().makegateways({"", spec("id=other"), ""}).size(), 3u);
+  EXPECT_EQ(group().size(), 4u);
+}
+
+TEST_P(Groups, execution_model_is_filled_in_and_fixed_once_there_are_members) {
+  EXPECT_EQ(group().execmodel(), ExecModel::thread);
+  EXPECT_THROW(group().set_execmodel("threads"), SpecError);
+  EXPECT_THROW(group().set_execmodel("thread", "fibers"), SpecError);
+  EXPECT_EQ(group().remote_execmodel(), ExecModel::thread);
+  group().set_execmodel("main_thread_only");
+  EXPECT_EQ(group().execmodel(), ExecModel::main_thread_only);
+  EXPECT_EQ(group().remote_execmodel(), ExecModel::main_thread_only);
+  group().set_execmodel("thread", "main_thread_only");
+  EXPECT_EQ(group().execmodel(), ExecModel::thread);
+  Gateway gateway = start();
+  EXPECT_EQ(gateway.spec().execmodel(), ExecModel::main_thread_only);
+  EXPECT_EQ(gateway.spec().text(), spec()) << "the text stays what was given";
+  EXPECT_EQ(gateway.remote_status(patience).execmodel, "main_thread_only");
+  EXPECT_EQ(start("execmodel=thread").remote_status(patience).execmodel, "thread") << "its own counts for more";
+  EXPECT_THROW(group().set_execmodel("thread"), Error);
+  EXPECT_EQ(group().remote_execmodel(), ExecModel::main_thread_only);
+  (void)group().terminate(5s);
+  group().set_execmodel("thread");
+}
+
+TEST_P(Groups, know_their_members_and_print_them) {
+  const auto text = [&] {
+    std::ostringstream out;
+    out << group();
+    return out.str();
+  };
+  EXPECT_EQ(text(), "<Group []>");
+  Gateway first = start();
+  Gateway second = start("id=b");
+  EXPECT_EQ(text(), "<Group ['gw0', 'b']>");
+  EXPECT_TRUE(group().contains("b"));
+  EXPECT_TRUE(group().contains(second));
+  EXPECT_FALSE(group().contains("a"));
+  EXPECT_FALSE(group().contains(Gateway()));
+  second.exit();
+  EXPECT_FALSE(group().contains("b"));
+  EXPECT_FALSE(group().contains(second));
+}
+
+TEST_P(Groups, can_be_made_of_specs) {
+  Group three({spec(), spec("id=x"), spec()}, "main_thread_only");
+  EXPECT_EQ(three.size(), 3u);
+  EXPECT_EQ(three.at(1).id(), "x");
+  EXPECT_EQ(three.at(0).spec().execmodel(), ExecModel::main_thread_only);
+  EXPECT_THROW(Group({spec(), "popen//python=/bin/false"}), StartError);
+  EXPECT_THROW(Group({}, "none"), SpecError);
 }
 
 TEST_P(Groups, empty_group_terminates_at_once) {

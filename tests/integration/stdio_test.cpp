@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <mutex>
+#include <stdexcept>
+
 #include "core/file_descriptor.hpp"
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
@@ -17,16 +20,16 @@ using ::testing::HasSubstr;
 class Stdio : public AgentTest {};
 INSTANTIATE_TEST_SUITE_P(, Stdio, ::testing::ValuesIn(main_agents()), agent_name);
 
-/// This process's stderr goes into a file meanwhile.
-class CapturedStderr {
+/// This process's stdout or stderr goes into a file meanwhile.
+class Captured {
  public:
-  CapturedStderr() : saved_(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)) {
+  explicit Captured(int fd) : fd_(fd), saved_(::fcntl(fd, F_DUPFD_CLOEXEC, 3)) {
     const detail::FileDescriptor file(::open(path_.c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600));
-    ::dup2(file.get(), STDERR_FILENO);
+    ::dup2(file.get(), fd_);
   }
-  ~CapturedStderr() { ::dup2(saved_.get(), STDERR_FILENO); }
-  CapturedStderr(const CapturedStderr&) = delete;
-  CapturedStderr& operator=(const CapturedStderr&) = delete;
+  ~Captured() { ::dup2(saved_.get(), fd_); }
+  Captured(const Captured&) = delete;
+  Captured& operator=(const Captured&) = delete;
 
   [[nodiscard]] std::string text() const {
     const detail::FileDescriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
@@ -38,9 +41,42 @@ class CapturedStderr {
   }
 
  private:
+  const int fd_;
   TemporaryDirectory directory_;
-  std::string path_ = directory_ / "stderr";
+  std::string path_ = directory_ / "captured";
   detail::FileDescriptor saved_;
+};
+
+class CapturedStderr : public Captured {
+ public:
+  CapturedStderr() : Captured(STDERR_FILENO) {}
+};
+
+/// What a gateway's output callback was called with.
+class Collected {
+ public:
+  [[nodiscard]] auto callback() {
+    return [this](const Output& output) {
+      const std::lock_guard lock(mutex_);
+      all_.push_back(output);
+    };
+  }
+  /// All text of one stream and channel; any channel without one.
+  [[nodiscard]] std::string text(OutputStream stream, std::optional<std::uint32_t> channel = {}) const {
+    const std::lock_guard lock(mutex_);
+    std::string text;
+    for (const Output& output : all_)
+      if (output.stream == stream && output.channel == channel.value_or(output.channel)) text += output.text;
+    return text;
+  }
+  [[nodiscard]] std::vector<Output> all() const {
+    const std::lock_guard lock(mutex_);
+    return all_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<Output> all_;
 };
 
 TEST_P(Stdio, F1_output_of_all_kinds_leaves_the_connection_intact) {
@@ -167,6 +203,127 @@ TEST_P(Stdio, only_the_tail_of_stderr_is_kept) {
   EXPECT_LE(tail.size(), limits::stderr_tail);
   EXPECT_GT(tail.size(), limits::stderr_tail / 2);
   EXPECT_THAT(tail, EndsWith("line 0019999\n"));
+}
+
+class OutputKeys : public AgentTest {};
+INSTANTIATE_TEST_SUITE_P(, OutputKeys, ::testing::ValuesIn(main_agents()), agent_name);
+
+constexpr auto prints = R"(
+    import os, sys
+    print("printed", flush=True)
+    sys.stderr.write("written\n")
+    os.write(2, b"raw\n")
+  )";
+
+TEST_P(OutputKeys, without_them_stdout_is_dropped_and_stderr_inherited) {
+  const Captured out(STDOUT_FILENO);
+  const CapturedStderr err;
+  start().remote_exec(prints).waitclose(patience);
+  (void)group().terminate(10s);
+  EXPECT_EQ(err.text(), "written\nraw\n") << "there when terminate returns";
+  EXPECT_EQ(out.text(), "");
+}
+
+TEST_P(OutputKeys, forward_brings_whole_lines_to_our_own_streams) {
+  const Captured out(STDOUT_FILENO);
+  const CapturedStderr err;
+  Gateway gateway = start("stdout=forward//stderr=forward");
+  gateway.remote_exec(prints).waitclose(patience);
+  gateway.remote_exec("print('no line feed', end='')").waitclose(patience);
+  EXPECT_TRUE(eventually([&] { return out.text().starts_with("printed\nno line feed"); })) << out.text();
+  EXPECT_TRUE(eventually([&] { return err.text().size() == std::string("written\nraw\n").size(); })) << err.text();
+  EXPECT_THAT(err.text(), HasSubstr("written\n"));
+  EXPECT_EQ(gateway.remote_status(patience).numexecuting, 0);
+}
+
+TEST_P(OutputKeys, forwarded_lines_of_several_gateways_do_not_mix) {
+  std::string text;
+  {
+    const Captured out(STDOUT_FILENO);
+    std::vector<Channel> channels;
+    for (const char letter : std::string_view("abc"))
+      channels.push_back(start("stdout=forward").remote_exec(Source::of_function(R"(
+            def work(channel, letter):
+                for i in range(300):
+                    for piece in range(4): print(letter * 25, end="\n" if piece == 3 else "", flush=True)
+          )",
+                                                                                 "work"),
+                                                            {{"letter", std::string(1, letter)}}));
+    for (Channel& channel : channels) channel.waitclose(patience);
+    EXPECT_TRUE(eventually([&] { return out.text().size() == 3u * 300 * 101; })) << out.text().size();
+    text = out.text();
+  }
+  std::size_t wrong = 0;
+  for (std::size_t at = 0; at < text.size(); at += 101)
+    wrong += text.substr(at, 101) != std::string(100, text[at]) + "\n";
+  EXPECT_EQ(wrong, 0u);
+}
+
+TEST_P(OutputKeys, callback_is_told_which_task_printed) {
+  Collected told;
+  const CapturedStderr err;
+  Gateway gateway = start("stdout=callback//stderr=callback//id=talker");
+  gateway.set_output(told.callback());
+  Channel first = gateway.remote_exec("print('one')\nimport sys\nprint('two', file=sys.stderr)");
+  first.waitclose(patience);
+  Channel second = gateway.remote_exec("import os\nprint('three')\nos.write(2, b'raw\\n')");
+  second.waitclose(patience);
+  EXPECT_TRUE(eventually([&] { return told.text(OutputStream::out, second.id()) == "three\n"; }));
+  EXPECT_TRUE(eventually([&] { return told.text(OutputStream::err, 0) == "raw\n"; })) << "the process's own stderr";
+  EXPECT_EQ(told.text(OutputStream::out, first.id()), "one\n");
+  EXPECT_EQ(told.text(OutputStream::err, first.id()), "two\n");
+  for (const Output& output : told.all()) EXPECT_EQ(output.gateway, "talker");
+  EXPECT_EQ(err.text(), "") << "nothing of it is inherited";
+  const ConnectionLost error = lost(gateway.remote_exec("import os; os.write(2, b'last words'); os._exit(4)"));
+  EXPECT_THAT(error.death().stderr_tail, EndsWith("raw\nlast words")) << "but the death record has it";
+  EXPECT_TRUE(eventually([&] { return told.text(OutputStream::err, 0) == "raw\nlast words\n"; }));
+}
+
+TEST_P(OutputKeys, what_came_before_the_callback_waits_for_it) {
+  Collected told;
+  Gateway gateway = start("stdout=callback");
+  gateway.remote_exec("for i in range(1000): print(i)").waitclose(patience);
+  gateway.set_output(told.callback());
+  std::string all;
+  for (int i = 0; i < 1000; ++i) all += std::to_string(i) + "\n";
+  EXPECT_TRUE(eventually([&] { return told.text(OutputStream::out) == all; })) << told.text(OutputStream::out).size();
+}
+
+TEST_P(OutputKeys, tasks_wait_while_nobody_takes_their_output) {
+  Collected told;
+  Gateway gateway = start("stdout=callback//window=16K");
+  Channel channel = gateway.remote_exec("for i in range(1000): print('x' * 999)");
+  EXPECT_THROW(channel.waitclose(300ms), TimeoutError) << "1 MB is more than window and queue hold";
+  EXPECT_EQ(gateway.remote_status(patience).numexecuting, 1);
+  gateway.set_output(told.callback());
+  channel.waitclose(patience);
+  EXPECT_TRUE(eventually([&] { return told.text(OutputStream::out).size() == 1'000'000; }));
+}
+
+TEST_P(OutputKeys, a_callback_may_throw_be_replaced_and_be_taken_away) {
+  Collected told;
+  Gateway gateway = start("stdout=callback");
+  gateway.set_output([](const Output&) { throw std::runtime_error("not today"); });
+  gateway.remote_exec("print('lost')").waitclose(patience);
+  EXPECT_TRUE(eventually([&] {
+    gateway.set_output(told.callback());
+    gateway.remote_exec("print('seen')").waitclose(patience);
+    return told.text(OutputStream::out).ends_with("seen\n");
+  }));
+  gateway.set_output({});
+  gateway.remote_exec("print('dropped')").waitclose(patience);
+  EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+  EXPECT_THAT(told.text(OutputStream::out), ::testing::Not(HasSubstr("dropped")));
+}
+
+TEST_P(OutputKeys, callback_without_the_key_is_an_error) {
+  Gateway gateway = start("stdout=forward");
+  try {
+    gateway.set_output([](const Output&) {});
+    FAIL() << "taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), errc::bad_spec);
+  }
 }
 
 }  // namespace

@@ -228,6 +228,14 @@ TEST(XSpec, reads_the_other_values) {
   EXPECT_EQ(XSpec("compress=on").compress(), 6);
   EXPECT_EQ(XSpec("compress=off").compress(), 0);
   EXPECT_EQ(XSpec("compress=9").compress(), 9);
+  EXPECT_EQ(XSpec("popen").stdout_mode(), OutputMode::null);
+  EXPECT_EQ(XSpec("popen").stderr_mode(), OutputMode::inherit);
+  EXPECT_EQ(XSpec("stdout=null").stdout_mode(), OutputMode::null);
+  EXPECT_EQ(XSpec("stdout=forward").stdout_mode(), OutputMode::forward);
+  EXPECT_EQ(XSpec("stdout=callback").stdout_mode(), OutputMode::callback);
+  EXPECT_EQ(XSpec("stderr=inherit").stderr_mode(), OutputMode::inherit);
+  EXPECT_EQ(XSpec("stderr=forward").stderr_mode(), OutputMode::forward);
+  EXPECT_EQ(XSpec("stderr=callback").stderr_mode(), OutputMode::callback);
   EXPECT_EQ(XSpec("python=\"/a b/python\" -u").python_command(), (Words{"/a b/python", "-u"}));
   for (const auto model : {ExecModel::thread, ExecModel::main_thread_only, ExecModel::gevent, ExecModel::eventlet}) {
     EXPECT_EQ(XSpec("execmodel=" + std::string(to_string(model))).execmodel(), model);
@@ -243,6 +251,8 @@ TEST(XSpec, refuses_values_and_points_at_them) {
   const auto bytecode = [](const XSpec& s) { (void)s.dont_write_bytecode(); };
   const auto execmodel = [](const XSpec& s) { (void)s.execmodel(); };
   const auto compress = [](const XSpec& s) { (void)s.compress(); };
+  const auto out = [](const XSpec& s) { (void)s.stdout_mode(); };
+  const auto err = [](const XSpec& s) { (void)s.stderr_mode(); };
   const auto id = [](const XSpec& s) { (void)s.id(); };
   const auto python = [](const XSpec& s) { (void)s.python(); };
   const auto chdir = [](const XSpec& s) { (void)s.chdir(); };
@@ -253,6 +263,10 @@ TEST(XSpec, refuses_values_and_points_at_them) {
     std::size_t position;
     const char* word;  // somewhere in the text
   } cases[] = {
+      {"stdout=inherit", out, 7, "null, forward or callback"},
+      {"stdout", out, 0, "needs a value"},
+      {"popen//stderr=Forward", err, 14, "inherit, forward or callback"},
+      {"stderr=", err, 7, "empty"},
       {"window=1023", window, 7, "at least 1024"},
       {"window=", window, 7, "empty"},
       {"window", window, 0, "needs a value"},
