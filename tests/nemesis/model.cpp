@@ -120,7 +120,8 @@ Verdict ChannelModel::settled() const {
              " were sent before it was asked to stop";
   }
   if (!over_well_) return {};
-  if (farewell_ == Farewell::report && !has_report_) return "the channel ended without a word of what had arrived";
+  if (farewell_ == Farewell::report && !has_report_ && !has_error_)
+    return "the channel ended without a word of what had arrived";
   if (farewell_ == Farewell::error && !has_error_) return "the channel ended without the error";
   return {};
 }

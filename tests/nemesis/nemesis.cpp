@@ -47,7 +47,7 @@ struct Footprint {
 // of the runtime. A leak of one channel per round shows after some dozen rounds.
 constexpr std::size_t heap_noise = 256 * 1024;
 
-std::size_t play(const Options& options, std::uint64_t seed) {
+void play(const Options& options, std::uint64_t seed) {
   World world(seed);
   failure_context().world = &world;
   failure_context().again = "nemesis --seed " + std::to_string(seed) + " --seconds " + std::to_string(options.round) +
@@ -95,11 +95,11 @@ std::size_t play(const Options& options, std::uint64_t seed) {
   for (auto& worker : workers) operations += worker->operations();
   world.forget_all();
   if (!test::eventually([] { return Conversation::alive == 0; })) fail("a handler was never run, nor destroyed");
-  std::cout << "round " << seed << ": " << operations << " operations; the news of a death took at most "
+  std::cout << "round " << seed << ": " << operations << " operations, " << world.items_sent << " items sent, "
+            << world.items_received << " received; the news of a death took at most "
             << std::chrono::duration_cast<std::chrono::milliseconds>(world.watch.longest_after_death()).count() << " ms"
             << std::endl;
   failure_context().world = nullptr;
-  return operations;
 }
 
 void nothing_is_left(const std::string& found) {
@@ -144,7 +144,7 @@ int main(int argc, char** argv) {
   const auto end = Clock::now() + std::chrono::seconds(options.seconds);
   std::optional<Footprint> before;
   for (std::uint64_t seed = options.seed; Clock::now() < end; ++seed) {
-    (void)play(options, seed);
+    play(options, seed);
     nothing_is_left(directory / "found");
     if (seed == options.seed + 1) before = Footprint::now();
     if (before) is_flat(*before);

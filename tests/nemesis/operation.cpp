@@ -68,7 +68,12 @@ Operation Generator::next() {
   }
   if (operation.form == Form::structure) operation.size = 1 + operation.size / 32;  // slow to build
   operation.count = 1 + below(40);
-  operation.time = std::chrono::milliseconds(below(4) == 0 ? 0 : 1 + below(300));
+  switch (below(8)) {
+    case 0:
+    case 1: break;  // polls, or waits for ever
+    case 2: operation.time = std::chrono::milliseconds(1 + below(300)); break;
+    default: operation.time = std::chrono::milliseconds(1 + below(20)); break;
+  }
   return operation;
 }
 

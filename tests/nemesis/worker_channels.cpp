@@ -122,6 +122,7 @@ struct Pending {
 
 void took(World& world, const ConversationPtr& talk, const Value& item, bool began_after_end) {
   if (const auto which = read_item(item)) {
+    ++world.items_received;
     talk->history.note("<- item " + std::to_string(which->number) + " of lane " + std::to_string(which->lane));
     talk->learn([&](ChannelModel& model) { return model.item(*which, began_after_end); });
   } else if (item.is_dict() && item.as_dict().contains("report")) {
@@ -162,6 +163,7 @@ bool Worker::send(const ConversationPtr& talk, const Operation& operation) {
   const Outcome outcome = attempt([&] { channel.send(item, timeout); });
   if (!outcome) talk->history.note("-> item " + std::to_string(which.number) + ": " + to_string(outcome));
   sent(*talk, free.id, outcome, over);
+  if (outcome) ++world_.items_sent;
   return outcome.kind == Outcome::done;
 }
 

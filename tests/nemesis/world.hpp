@@ -145,6 +145,8 @@ class World {
   std::atomic<bool> waits_for_ever = false;
   std::atomic<bool> sends_for_ever = false;
   std::atomic<bool> loops_for_ever = false;
+  std::atomic<std::size_t> items_sent = 0;
+  std::atomic<std::size_t> items_received = 0;
   std::atomic<std::uint32_t> next_number = 1;  // of lanes, and in names
 
   void add(const std::shared_ptr<Host>& host);
