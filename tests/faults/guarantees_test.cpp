@@ -70,10 +70,11 @@ TEST_P(Guarantees, G1_every_sender_of_a_channel_keeps_its_order_in_both_directio
       )");
   std::vector<std::thread> threads;
   for (int sender = 0; sender < senders; ++sender)
-    threads.emplace_back([sender, channel]() mutable {  // some in one frame, some in several, some larger than the window
-      for (int number = 0; number < items; ++number)
-        channel.send(Tuple{sender, number, zeros(number % 50 == 0 ? 200'000 : 10)}, patience);
-    });
+    threads.emplace_back(
+        [sender, channel]() mutable {  // some in one frame, some in several, some larger than the window
+          for (int number = 0; number < items; ++number)
+            channel.send(Tuple{sender, number, zeros(number % 50 == 0 ? 200'000 : 10)}, patience);
+        });
   std::vector<int> next(senders);
   for (int i = 0; i < senders * items; ++i) {
     const Value item = take(channel);
