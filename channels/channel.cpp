@@ -6,7 +6,6 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/execution/outstanding_work.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/prefer.hpp>
 
 #include <atomic>
@@ -28,14 +27,32 @@ using detail::Connection;
 // Decodes on the thread that takes the item.
 Value decode(Connection& connection, detail::InItem item) {
   if (item.kind == detail::ItemKind::integer) return Value(item.integer);
-  return detail::decode_item(item.kind, std::move(item.payload), &connection);
+  return detail::decode_item(item.kind, std::move(item.payload), &connection, item.strings);
 }
+
+class ValueCallback final : public detail::ChannelCallback {
+ public:
+  ValueCallback(Connection& connection, std::function<void(Value)> callback, std::optional<Value> endmarker)
+      : connection_(connection), callback_(std::move(callback)), endmarker_(std::move(endmarker)) {}
+
+  void on_item(detail::InItem item) override { callback_(decode(connection_, std::move(item))); }
+  void on_end() override {
+    if (endmarker_) callback_(std::move(*endmarker_));
+  }
+
+ private:
+  Connection& connection_;  // which calls us
+  const std::function<void(Value)> callback_;
+  std::optional<Value> endmarker_;
+};
 
 // An operation that waits on a channel without a thread. It keeps itself alive until it has
 // completed; wake() is called once with the connection's mutex held, so it hands over to
 // the callback thread.
 template <class Handler>
-class Operation : public detail::ChannelWaiter, public std::enable_shared_from_this<Operation<Handler>> {
+class Operation : public detail::ChannelWaiter,
+                  public detail::CallbackThread::Job,
+                  public std::enable_shared_from_this<Operation<Handler>> {
  public:
   Operation(std::shared_ptr<ChannelHandle> channel, Handler handler)
       : channel_(std::move(channel)),
@@ -56,12 +73,8 @@ class Operation : public detail::ChannelWaiter, public std::enable_shared_from_t
     wait();
   }
 
-  void wake() final {
-    boost::asio::post(callbacks_->executor(), [self = std::move(self_)]() mutable {
-      auto* const operation = self.get();
-      operation->proceed(std::move(self));
-    });
-  }
+  void wake() final { callbacks_->post(std::move(self_)); }
+  void run(std::shared_ptr<Job> self) final { proceed(std::static_pointer_cast<Operation>(std::move(self))); }
 
  protected:
   /// Registers with the connection, or wakes at once.
@@ -206,6 +219,17 @@ Value Channel::receive(std::optional<Timeout> timeout) {
 void Channel::waitclose(std::optional<Timeout> timeout) {
   auto& channel = handle();
   channel.connection->wait_end(channel.state, detail::deadline_after(timeout));
+}
+
+void Channel::set_callback(std::function<void(Value)> callback, std::optional<Value> endmarker) {
+  auto& channel = handle();
+  const auto connection = channel.connection;  // the callback may drop the handle
+  connection->set_callback(channel.state,
+                           std::make_shared<ValueCallback>(*connection, std::move(callback), std::move(endmarker)));
+}
+void Channel::setcallback(std::function<void(Value)> callback) { set_callback(std::move(callback), {}); }
+void Channel::setcallback(std::function<void(Value)> callback, Value endmarker) {
+  set_callback(std::move(callback), std::move(endmarker));
 }
 
 void Channel::close() { handle().connection->close(handle().state); }

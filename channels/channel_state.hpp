@@ -20,12 +20,20 @@
 
 namespace gangway::detail {
 
+/// How what arrives is decoded (wire.md, RECONFIGURE). Items have no Python 2 strings, so
+/// the first is only passed on.
+struct StringOptions {
+  bool py2str_as_py3str = true;
+  bool py3str_as_py2str = false;
+};
+
 /// An item that has arrived, as it was sent: the thread that takes it decodes it.
 struct InItem {
   ItemKind kind = ItemKind::integer;
   std::int64_t integer = 0;  // for ItemKind::integer
   Bytes payload;             // for the others
   std::uint64_t cost = 0;    // what its taker gives back to the sender
+  Strings strings{};         // as its channel was configured when it arrived
 };
 
 /// A send under way. It belongs to whoever sends; the multiplexer refers to it from
@@ -63,6 +71,8 @@ class ChannelWaiter {
   ~ChannelWaiter() = default;
 };
 
+struct CallbackState;
+
 struct ChannelState {
   explicit ChannelState(std::uint32_t number) : id(number) {}
 
@@ -72,6 +82,7 @@ struct ChannelState {
   bool sendable = true;              // neither side closed it, the connection lives
   bool receivable = true;            // more may arrive
   bool closed = false;               // one of the sides closed it (not so when the connection was lost)
+  bool closed_here = false;          // this side was the first
   bool claimed = false;              // somebody here has or had a handle
   bool execs = false;                // the channel of a task: EXEC was its first item
   std::optional<std::string> error;  // the peer's
@@ -91,6 +102,7 @@ struct ChannelState {
   std::uint64_t to_grant = 0;          // taken, and not yet to be told to the peer
   std::uint64_t granted = 0;           // to be told by the next CREDIT
   bool any_item = false;               // one has begun
+  Strings strings{};                   // for what arrives from now on
 
   // Sending.
   Fifo<OutItem*> outgoing;
@@ -102,6 +114,8 @@ struct ChannelState {
   std::vector<ChannelWaiter*> receivers;
   std::vector<ChannelWaiter*> end_waiters;
   std::weak_ptr<void> handle;  // the live ChannelHandle, if any
+
+  std::shared_ptr<CallbackState> callback;  // gets the items, instead of receivers
 };
 
 }  // namespace gangway::detail

@@ -22,6 +22,7 @@
 #include <gangway/error.hpp>
 #include <gangway/value.hpp>
 
+#include "channels/channel_callback.hpp"
 #include "channels/multiplexer.hpp"
 #include "channels/preamble.hpp"
 #include "core/byte_stream.hpp"
@@ -55,6 +56,13 @@ class Connection final : public std::enable_shared_from_this<Connection>,
     virtual ~Owner() = default;
     /// The peer's HELLO; a text returned is a reason to end the connection.
     [[nodiscard]] virtual std::optional<std::string> on_hello(const Value& hello) = 0;
+    /// The controller's: the zlib stream of a part (wire.md, section 8), if there is one of
+    /// this name. Each goes out once.
+    [[nodiscard]] virtual std::optional<Bytes> on_need(std::string_view) { return {}; }
+    /// The agent's: a part has come.
+    virtual void on_part(std::string_view, std::span<const std::byte>) {}
+    /// The agent's: answered by reply_stacks(), later and from any thread.
+    virtual void on_stacks(std::uint64_t) {}
     virtual void on_exec(const ChannelPtr&, Bytes) {}
     virtual void on_interrupt(const ChannelPtr&) {}
     virtual void on_terminate() {}
@@ -120,13 +128,27 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   [[nodiscard]] bool wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline deadline);
   [[nodiscard]] bool try_wait_end(ChannelState& channel);
 
+  /// From now on `callback` gets what arrives, on the gateway's callback thread, one call at
+  /// a time and in the order of arrival over all channels with callbacks. What is queued now,
+  /// and the end if the channel has ended, is handed over by this thread before it returns;
+  /// what the callback throws meanwhile is thrown here, and the channel has no callback then.
+  /// It stays until the channel ends, whether or not there is a handle. Throws Error
+  /// (has_callback).
+  void set_callback(const ChannelPtr& channel, std::shared_ptr<ChannelCallback> callback);
+
   void close(const ChannelPtr& channel, std::optional<std::string_view> error = {});
-  /// The last handle is gone: closes the channel, unless there is a new one.
+  /// The last handle is gone: closes the channel, unless there is a new one. With a callback
+  /// that waits for more, the peer is only told that nothing more will be sent.
   void release(const ChannelPtr& channel) noexcept;
   [[nodiscard]] bool is_closed(const ChannelState& channel);
   /// Of the error that ended the channel.
   [[nodiscard]] std::string error_text(const ChannelState& channel);
   void interrupt(const ChannelPtr& channel);
+  /// How what arrives on the channel from now on is decoded, here and at the peer: see
+  /// InItem::strings.
+  void reconfigure(const ChannelPtr& channel, StringOptions options);
+  /// The same for channels that are opened later. The controller's.
+  void reconfigure(StringOptions options);
 
   /// Asynchronous waits: `waiter.wake()` is called with the mutex held, once, when an item
   /// (the end) has come; at once when it is there already.
@@ -146,6 +168,14 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   /// Round trips of the connection itself. Throw ConnectionLost, TimeoutError.
   [[nodiscard]] Value status(Deadline deadline);
   void ping(Deadline deadline);
+  /// What the threads of the agent are doing, as text.
+  [[nodiscard]] std::string stacks(Deadline deadline);
+  void reply_stacks(std::uint64_t number, std::string_view text);
+  /// Source for the agent, as a zlib stream, unasked; one that was sent before is not sent
+  /// again. Throws DumpError (item_too_large).
+  void send_part(std::string_view name, std::span<const std::byte> zlib);
+  /// The agent's: asks for one.
+  void need_part(std::string_view name);
   /// Without waiting: Owner::on_pong tells of the answer.
   void send_ping();
   void send_terminate();
@@ -167,8 +197,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
 
  private:
   PendingSend send_detached(const ChannelPtr& channel, std::shared_ptr<DetachedSend> send);
-  struct Request;  // a ping or a status under way
+  struct Request;  // a ping, a status or stacks under way
   class BlockingSend;
+  class CallbackJob;
 
   std::optional<std::string> on_hello(std::span<const std::byte> pickle) override;
   void on_item(const ChannelPtr& channel) override;
@@ -179,6 +210,10 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void on_pong(std::uint64_t cookie) override;
   void on_status(std::uint64_t number) override;
   void on_status_reply(std::uint64_t number, std::span<const std::byte> pickle) override;
+  void on_stacks(std::uint64_t number) override;
+  void on_stacks_reply(std::uint64_t number, std::string_view text) override;
+  void on_part(std::string_view name, std::span<const std::byte> zlib) override;
+  void on_need(std::string_view name) override;
 
   void wait_readable();
   void on_readable(boost::system::error_code error);
@@ -193,8 +228,10 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void wait_writable();
 
   void on_write_failed(boost::system::error_code error);
-  void finish_request(std::unordered_map<std::uint64_t, Request*>& waiting, std::uint64_t number, Bytes answer);
-  [[nodiscard]] Bytes request(std::unordered_map<std::uint64_t, Request*>& waiting, Deadline deadline);
+  [[nodiscard]] Bytes request(ControlKind kind, void (Multiplexer::*ask)(std::uint64_t), Deadline deadline);
+  void answered(ControlKind kind, std::uint64_t number, Bytes answer);
+  void wake_requests();
+  void send_part_once(std::string_view name, std::span<const std::byte> zlib);
   [[nodiscard]] bool wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline);
   [[nodiscard]] bool wait_state(const bool& reached, Deadline deadline);
   void wake_state_waiters();
@@ -203,6 +240,18 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   [[noreturn]] void throw_end() const;
   void check_sendable(const ChannelState& channel, std::size_t payload) const;
   void after_take();
+  [[nodiscard]] static bool ended(const ChannelState& channel);
+  [[nodiscard]] bool ended_here(const ChannelState& channel) const;
+  void wake_end_waiters(ChannelState& channel);
+
+  void hand_over(std::unique_lock<std::mutex>& lock, const ChannelPtr& channel, ChannelCallback& callback,
+                 bool has_ended);
+  void take_back(ChannelState& channel);
+  void run_callbacks();
+  void run_turn(std::unique_lock<std::mutex>& lock, const CallbackTurn& turn);
+  void callback_failed(const ChannelPtr& channel, const std::string& text);
+  void post_callbacks() noexcept;
+  [[nodiscard]] bool on_callback_thread() const noexcept;
   static void throw_channel_error(ChannelState& channel);
   [[nodiscard]] std::optional<InItem> take_or_throw(ChannelState& channel);
   [[nodiscard]] bool ended_or_throw(ChannelState& channel);
@@ -228,10 +277,13 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool finished_ = false;
   std::optional<ConnectionEnd> end_;
   std::shared_ptr<CallbackThread> callbacks_;
+  CallbackQueue callback_queue_;
+  std::shared_ptr<CallbackThread::Job> callback_job_;  // from the first callback on
+  bool callbacks_posted_ = false;                      // the job is queued, or runs
 
   std::uint64_t next_request_ = 1;  // 0 is send_ping's
-  std::unordered_map<std::uint64_t, Request*> pings_;
-  std::unordered_map<std::uint64_t, Request*> statuses_;
+  std::unordered_map<std::uint64_t, Request*> requests_;
+  std::vector<std::string> parts_;      // names of those that were sent
   std::vector<Waiter*> state_waiters_;  // wait_ready, wait_finished
 };
 

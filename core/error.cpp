@@ -25,6 +25,7 @@ class Category final : public boost::system::error_category {
       case errc::timed_out: return "timed out";
       case errc::cancelled: return "cancelled";
       case errc::too_many_channels: return "too many channels";
+      case errc::has_callback: return "the channel has a callback";
       case errc::connection_lost: return "connection lost";
       case errc::protocol_error: return "protocol error";
       case errc::terminated: return "terminated";
@@ -81,6 +82,7 @@ void throw_error(boost::system::error_code code, const std::string& text, DeathR
     case errc::bad_cast:
     case errc::cancelled:
     case errc::too_many_channels:
+    case errc::has_callback:
     case errc::would_deadlock:
     case errc::group_error: break;
   }

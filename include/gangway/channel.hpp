@@ -24,6 +24,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <iosfwd>
 #include <memory>
 #include <optional>
@@ -78,6 +79,24 @@ class Channel {
   /// once, ConnectionLost, TimeoutError.
   void waitclose(std::optional<Timeout> timeout = {});
 
+  /// From now on `callback` is called with what arrives, instead of receive(); with an end
+  /// marker also once, last, with that, however the channel ends (error_text() tells of its
+  /// error then). What is queued already, and the end marker if the channel has ended, is
+  /// handed over by this thread before this returns: what the callback throws meanwhile is
+  /// thrown here, and the channel has no callback then. Later it is called on the gateway's
+  /// callback thread, one call at a time, in the order of arrival over all channels of the
+  /// gateway that have callbacks: one that blocks holds up those, and nothing else, until
+  /// the peer's window is full. What it throws closes the channel, with its text as the
+  /// error at both sides.
+  ///
+  /// It stays until the channel ends: dropping the last handle of an open channel tells the
+  /// peer that nothing more will be sent. waitclose() elsewhere returns after the call with
+  /// the end marker. In the callback everything may be called, but waitclose() on its own
+  /// channel (would_deadlock). Error (has_callback) when there is one already, and from
+  /// receive() from now on.
+  void setcallback(std::function<void(Value)> callback);
+  void setcallback(std::function<void(Value)> callback, Value endmarker);
+
   /// Tells the peer; with an error text the peer's next receive raises it. Idempotent.
   void close();
   void close(std::string_view error);
@@ -128,6 +147,7 @@ class Channel {
     Bytes payload;
   };
 
+  void set_callback(std::function<void(Value)> callback, std::optional<Value> endmarker);
   void send_value(const Value& item, std::optional<Timeout> timeout);
   [[nodiscard]] Encoded encode(const Value& item) const;
   void start_receive(ReceiveHandler handler);

@@ -34,6 +34,7 @@ enum class errc {
   timed_out,          // the caller's own deadline
   cancelled,          // the operation was cancelled
   too_many_channels,  // limits::live_channels reached
+  has_callback,       // receive, or a second setcallback, on a channel with a callback
 
   // Connections.
   connection_lost,  // the stream ended without having been asked to
