@@ -31,6 +31,7 @@ class ObjectBuilder {
     return PyRef::check(PyComplex_FromDoubles(real, imaginary));
   }
   [[nodiscard]] PyRef make_str(std::string_view text);
+  [[nodiscard]] PyRef repeat_str(const PyRef& str) const noexcept { return PyRef::share(str.get()); }
   [[nodiscard]] PyRef make_bytes(std::span<const std::byte> bytes) const;
   [[nodiscard]] PyRef make_tuple(std::span<PyRef> items) const;
   [[nodiscard]] PyRef make_frozenset(std::span<PyRef> members) const;

@@ -379,6 +379,33 @@ channel.send(nested(200))
 
 
 @pytest.mark.core
+def test_what_only_looks_like_a_surrogate_travels_and_a_surrogate_among_it_does_not(agent):
+    """A float may hold the bytes of a surrogate, and of the opcode of a huge int."""
+    number = agent.remote_exec("""
+import struct
+alike = struct.unpack(">d", b"\\x40\\xed\\xb0\\x80\\x8b\\x01\\x00\\x10")[0]
+def items(last):
+    korean = "\\ud558\\uc138\\uc694"
+    row = {"a": alike, "b": [korean, b"\\xed\\xb0\\x80"], korean: (alike, 1.5)}
+    return [row] * 300 + [{"deep": {i: [row, last] for i in range(40)}}] + [alike] * 300
+good = "x\\ud7ff\\ue000", 1 << 70, b"\\xed\\xa0\\x80" * 400000
+for last in good + ("x\\ud800", "\\udfff", {"\\udc00": 1}, [b"x" * 1100000, 1 << (8 << 20)]):
+    try:
+        channel.send(items(last) if type(last) is not bytes else [items(1), last])
+    except Exception as error:
+        channel.send(type(error).__name__)
+""")
+    alike = struct.unpack(">d", b"\x40\xed\xb0\x80\x8b\x01\x00\x10")[0]
+    for last in "x\ud7ff\ue000", 1 << 70:
+        received = agent.receive(number)
+        assert received[300]["deep"][39][1] == last and received[-1] == alike
+    assert agent.receive(number)[1] == b"\xed\xa0\x80" * 400000
+    for _ in range(4):
+        assert agent.receive(number) == "DumpError"
+    agent.waitclose(number)
+
+
+@pytest.mark.core
 def test_any_number_of_frozensets_travels(agent):
     """CPython's pickler counts each of them as a level of nesting, and never takes one back."""
     number = agent.remote_exec("""
