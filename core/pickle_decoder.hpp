@@ -1,6 +1,7 @@
 // Reads a pickle stream of the subset (spec-docs/items.md) that a peer wrote, who may be
 // hostile: nothing outside the subset is accepted, no count is trusted beyond the bytes
-// that are left, and no number from the stream is used as an index.
+// that are left, and the one number that is used as an index, into the texts that may be
+// repeated, is checked.
 //
 // A stack machine without recursion. What it makes of the stream is decided by a builder
 // (item_walker.hpp). Every error is a LoadError with the offset of the byte it is about.

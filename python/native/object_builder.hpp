@@ -44,8 +44,8 @@ class ObjectBuilder {
   [[nodiscard]] PyRef make_channel(std::uint32_t id) const { return channels_.channel(id); }
 
  private:
-  // A stream has no memo: what repeats, as the keys in a list of dicts do, is found here
-  // again. ASCII texts only, whose characters are their bytes.
+  // A stream need not have a memo: what repeats, as the keys in a list of dicts do, is found
+  // here again. ASCII texts only, whose characters are their bytes.
   static constexpr std::size_t longest_recent = 32;  // bytes
 
   ObjectChannels& channels_;
