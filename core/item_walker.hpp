@@ -49,6 +49,9 @@ concept ItemWalker = requires(W& walker, const typename W::Node& node, typename 
   { walker.complex(node) } -> std::same_as<std::complex<double>>;
   /// Valid UTF-8 without surrogates; throws DumpError (errc::bad_text).
   { walker.str(node) } -> std::convertible_to<std::string_view>;
+  /// Of two texts: whether it is known without effort that they are the same. Equal hashes then.
+  { walker.str_hash(node) } -> std::same_as<std::uint32_t>;
+  { walker.same_str(node, node) } -> std::same_as<bool>;
   { walker.bytes(node) } -> std::convertible_to<std::span<const std::byte>>;
   /// Throws DumpError (errc::bad_channel).
   { walker.channel(node) } -> std::same_as<std::uint32_t>;
@@ -67,7 +70,8 @@ concept ItemWalker = requires(W& walker, const typename W::Node& node, typename 
 /// destroyed by the decoder afterwards.
 template <class B>
 concept ItemBuilder = requires(B& builder, typename B::Node& container, std::span<typename B::Node> nodes,
-                               std::span<const std::byte> bytes, std::string_view text) {
+                               std::span<const std::byte> bytes, std::string_view text,
+                               const typename B::Node& str) {
   requires std::move_constructible<typename B::Node>;  // owns its value
   { builder.make_none() } -> std::same_as<typename B::Node>;
   { builder.make_bool(true) } -> std::same_as<typename B::Node>;
@@ -77,6 +81,8 @@ concept ItemBuilder = requires(B& builder, typename B::Node& container, std::spa
   { builder.make_float(1.0) } -> std::same_as<typename B::Node>;
   { builder.make_complex(1.0, 1.0) } -> std::same_as<typename B::Node>;
   { builder.make_str(text) } -> std::same_as<typename B::Node>;
+  /// Once more a str that it made.
+  { builder.repeat_str(str) } -> std::same_as<typename B::Node>;
   { builder.make_bytes(bytes) } -> std::same_as<typename B::Node>;
   { builder.make_tuple(nodes) } -> std::same_as<typename B::Node>;
   { builder.make_frozenset(nodes) } -> std::same_as<typename B::Node>;

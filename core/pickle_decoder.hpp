@@ -1,6 +1,7 @@
 // Reads a pickle stream of the subset (spec-docs/items.md) that a peer wrote, who may be
 // hostile: nothing outside the subset is accepted, no count is trusted beyond the bytes
-// that are left, and no number from the stream is used as an index.
+// that are left, and the one number that is used as an index, into the texts that may be
+// repeated, is checked.
 //
 // A stack machine without recursion. What it makes of the stream is decided by a builder
 // (item_walker.hpp). Every error is a LoadError with the offset of the byte it is about.
@@ -42,6 +43,10 @@ class PickleDecoder {
       const std::uint8_t opcode = *at_++;
       if (opcode == pickle::short_bin_unicode) {  // more than half of all opcodes: the keys of dicts
         read_str(little<1>());
+        continue;
+      }
+      if (opcode == pickle::bin_get) {
+        repeat(little<1>());
         continue;
       }
       if (opcode == pickle::stop) break;
@@ -147,6 +152,24 @@ class PickleDecoder {
       return;
     }
     stack_.push([&] { return builder_.make_str(text); });
+    if (at_ != end_ && *at_ == pickle::memoize) [[unlikely]] {
+      remember(text.size());
+    }
+  }
+
+  // MEMOIZE has its meaning directly behind a str only, anywhere else it is not allowed: what
+  // is repeated is never more than a short text.
+  [[gnu::noinline]] void remember(std::size_t size) {
+    opcode_ = at_++;
+    if (size > limits::memo_text_bytes) fail("MEMOIZE of a str of " + std::to_string(size) + " bytes");
+    if (memo_.size() >= limits::memo_texts) fail("more texts to repeat than " + std::to_string(limits::memo_texts));
+    if (memo_.empty()) memo_.reserve(16);
+    memo_.push_back(builder_.repeat_str(stack_[stack_.size() - 1]));
+  }
+
+  [[gnu::always_inline]] void repeat(std::size_t number) {
+    if (number >= memo_.size()) fail("a text to repeat that was not there");
+    stack_.push([&] { return builder_.repeat_str(memo_[number]); });
   }
 
   void read_bytes(std::uint64_t size) {
@@ -381,6 +404,7 @@ class PickleDecoder {
   const std::uint8_t* end_;
   const std::uint8_t* opcode_ = begin_;  // where the current one begins, for error texts
   NodeStack<Node> stack_;
+  std::vector<Node> memo_;          // texts
   std::vector<std::size_t> marks_;  // sizes of the stack
   std::size_t floor_ = 0;           // the last mark
 };

@@ -15,6 +15,7 @@
 #include "core/byte_writer.hpp"
 #include "core/item_walker.hpp"
 #include "core/pickle_opcodes.hpp"
+#include "core/text_memo.hpp"
 
 namespace gangway::detail {
 
@@ -50,7 +51,7 @@ class PickleEncoder {
   [[gnu::always_inline]] void write(const typename W::Node& node) {
     const NodeKind kind = walker_.kind(node);
     if (kind == NodeKind::str) {  // more than half of all nodes: the keys of dicts
-      write_str(walker_.str(node));
+      write_str(node);
     } else if (kind == NodeKind::integer) {
       write_integer(walker_.integer(node));
     } else {
@@ -66,7 +67,7 @@ class PickleEncoder {
       case NodeKind::big_integer: write_big_integer(walker_.big_integer(node)); break;
       case NodeKind::floating: write_float(walker_.floating(node)); break;
       case NodeKind::complex: write_complex(walker_.complex(node)); break;
-      case NodeKind::str: write_str(walker_.str(node)); break;
+      case NodeKind::str: write_str(node); break;
       case NodeKind::bytes:
         write_run(walker_.bytes(node), pickle::short_bin_bytes, pickle::bin_bytes, pickle::bin_bytes8);
         break;
@@ -99,8 +100,16 @@ class PickleEncoder {
                     "can't serialize: nested more than " + std::to_string(limits::nesting_depth) + " deep");
   }
 
-  void write_str(std::string_view text) {
+  [[gnu::always_inline]] void write_str(const typename W::Node& node) {
+    using Found = typename TextMemo<W>::Found;
+    const Found found = memo_.find(walker_, node);
+    if (found == Found::number) return writer_.opcode_little<1>(pickle::bin_get, memo_.number());
+    const std::string_view text = walker_.str(node);
     write_run(std::as_bytes(std::span(text)), pickle::short_bin_unicode, pickle::bin_unicode, pickle::bin_unicode8);
+    if (found == Found::once && text.size() <= limits::memo_text_bytes) {
+      writer_.byte(pickle::memoize);
+      memo_.give_number();
+    }
   }
 
   void open_list(const typename W::Node& node) {
@@ -218,6 +227,7 @@ class PickleEncoder {
   W& walker_;
   ByteWriter writer_;
   std::vector<Open> open_;
+  TextMemo<W> memo_;
 };
 
 }  // namespace gangway::detail

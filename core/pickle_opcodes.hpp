@@ -17,6 +17,7 @@ inline constexpr std::uint8_t empty_tuple = ')', tuple1 = 0x85, tuple2 = 0x86, t
 inline constexpr std::uint8_t empty_dict = '}', set_item = 's', set_items = 'u';
 inline constexpr std::uint8_t empty_set = 0x8f, add_items = 0x90, frozenset = 0x91;
 inline constexpr std::uint8_t stack_global = 0x93, reduce = 'R';
+inline constexpr std::uint8_t memoize = 0x94, bin_get = 'h';
 
 inline constexpr std::uint8_t version = 4;
 

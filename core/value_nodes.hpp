@@ -5,10 +5,12 @@
 #include <iterator>
 #include <span>
 
+#include <gangway/limits.hpp>
 #include <gangway/value.hpp>
 
 #include "core/item_codec.hpp"
 #include "core/item_walker.hpp"
+#include "core/text_run.hpp"
 #include "core/utf8.hpp"
 
 namespace gangway::detail {
@@ -37,6 +39,13 @@ class ValueWalker {
     const std::size_t bad = find_bad_utf8(text);
     if (bad != text.size()) fail_text(bad);
     return text;
+  }
+  [[nodiscard]] std::uint32_t str_hash(Node node) const noexcept { return cheap_hash(*node->get_if<std::string>()); }
+  [[nodiscard]] bool same_str(Node node, Node other) const noexcept {
+    const std::string& text = *node->get_if<std::string>();
+    const std::string& candidate = *other->get_if<std::string>();
+    return text.size() == candidate.size() && text.size() <= limits::memo_text_bytes &&
+           same_run(text.data(), candidate.data(), text.size());
   }
   [[nodiscard]] std::span<const std::byte> bytes(Node node) const { return node->as_bytes().span(); }
   [[nodiscard]] std::uint32_t channel(Node node) const;
@@ -105,6 +114,7 @@ class ValueBuilder {
     return std::complex<double>(real, imaginary);
   }
   [[nodiscard]] Value make_str(std::string_view text) const { return text; }
+  [[nodiscard]] Value repeat_str(const Value& str) const { return std::string_view(*str.get_if<std::string>()); }
   [[nodiscard]] Value make_bytes(std::span<const std::byte> bytes) const { return Bytes(bytes); }
   [[nodiscard]] Value make_tuple(std::span<Value> items) const {
     return Tuple(List(std::make_move_iterator(items.begin()), std::make_move_iterator(items.end())));

@@ -93,6 +93,21 @@ class OldReducers:
 
 @rare
 def dumps(item):
+    data = dump(item)
+    size = len(data)
+    if (
+        # Up to 3.11 the pickler gives up at the recursion limit, no higher than ours by default.
+        size > 2 * MAX_DEPTH and (sys.version_info >= (3, 12) or sys.getrecursionlimit() > MAX_DEPTH or not readv)
+        or b"\x93" in data and sys.version_info < (3, 8)  # STACK_GLOBAL
+    ):
+        audit(item)
+    elif b"\xed" in data or size > MAX_INT and b"\x8b" in data:  # for looks_bad()
+        audit(item, size)
+    return data
+
+
+@rare
+def dump(item):
     try:
         entry = picklers.pop()
     except IndexError:
@@ -113,23 +128,29 @@ def dumps(item):
             picklers.append(entry)
     else:
         data = spell(item)
-    size = len(data)
-    if (
-        b"\xed" in data  # surrogates start with it, and some eastern scripts
-        or size > MAX_INT and b"\x8b" in data  # LONG4
-        # Up to 3.11 the pickler gives up at the recursion limit, no higher than ours by default.
-        or size > 2 * MAX_DEPTH and (sys.version_info >= (3, 12) or sys.getrecursionlimit() > MAX_DEPTH or not readv)
-        or b"\x93" in data and sys.version_info < (3, 8)  # STACK_GLOBAL
-    ):
-        audit(item)
     return data
 
 
+@rare
+def looks_bad(data):
+    """Whether a surrogate or a huge int (LONG4) may be in a stream."""
+    for mark in b"\xed\x8b":
+        at = -1
+        for number in range(data.count(mark)):
+            at = data.find(mark, at + 1)
+            word = int.from_bytes(data[at + 1:at + 5], "little")
+            if word & 0xC0E0 == 0x80A0 or MAX_INT < word <= len(data) or number > 9:
+                return True  # or so many that a look at the items is faster
+
+
 @on_demand("audit")
-def audit(item):
+def audit(item, size=0):
     """Refuses what the pickler lets pass: lone surrogates, nesting, huge ints, classes.
 
     Level by level, without recursion. Called when the stream may hold such a thing.
+    size: of the stream, when a surrogate or a huge int is all that it may hold. Then the
+    parts of a level of many small items are dumped again, and those that look well are
+    well: floats hold any byte, and a look at each item takes ten times as long.
     """
     level = [item]
     depth = 0
@@ -154,6 +175,10 @@ def audit(item):
                 below.extend(value)
         if depth > MAX_DEPTH:
             refuse(TOO_DEEP)
+        if 0 < size < 1000 * len(below):
+            size *= 8  # so that this happens a few times at most
+            parts = [below[at:at + 32] for at in range(0, len(below), 32)]
+            below = [value for part in parts if looks_bad(dump(part)) for value in part]
         level = below
 
 

@@ -32,6 +32,7 @@ class ObjectBuilder {
     return PyRef::check(PyComplex_FromDoubles(real, imaginary));
   }
   [[nodiscard]] PyRef make_str(std::string_view text);
+  [[nodiscard]] PyRef repeat_str(const PyRef& str) const noexcept { return PyRef::share(str.get()); }
   [[nodiscard]] PyRef make_bytes(std::span<const std::byte> bytes) const;
   [[nodiscard]] PyRef make_tuple(std::span<PyRef> items) const;
   [[nodiscard]] PyRef make_frozenset(std::span<PyRef> members) const;
@@ -44,8 +45,8 @@ class ObjectBuilder {
   [[nodiscard]] PyRef make_channel(std::uint32_t id) const { return channels_.channel(id); }
 
  private:
-  // A stream has no memo: what repeats, as the keys in a list of dicts do, is found here
-  // again. ASCII texts only, whose characters are their bytes.
+  // A stream need not have a memo: what repeats, as the keys in a list of dicts do, is found
+  // here again. ASCII texts only, whose characters are their bytes.
   static constexpr std::size_t longest_recent = 32;  // bytes
 
   ObjectChannels& channels_;

@@ -47,6 +47,11 @@ class ObjectWalker {
   [[nodiscard]] double floating(Node node) const noexcept { return PyFloat_AS_DOUBLE(node); }
   [[nodiscard]] std::complex<double> complex(Node node) const noexcept;
   [[nodiscard]] std::string_view str(Node node);
+  [[nodiscard]] std::uint32_t str_hash(Node node) const noexcept {
+    const auto address = reinterpret_cast<std::uintptr_t>(node);
+    return static_cast<std::uint32_t>(address >> 4 ^ address >> 11);
+  }
+  [[nodiscard]] bool same_str(Node node, Node other) const noexcept { return node == other; }
   [[nodiscard]] std::span<const std::byte> bytes(Node node) const noexcept;
   [[nodiscard]] std::uint32_t channel(Node node) const { return channels_.id_of(node); }
   [[nodiscard]] std::string type_name(Node node) const;

@@ -60,6 +60,12 @@ def value(rng, depth):
     return set(members) if kind == 3 else frozenset(members)
 
 
+def records(rng):
+    """What has texts in it that repeat, and others that do not."""
+    keys = [rng.choice(TEXTS[:11]) + str(rng.randrange(400)) for _ in range(rng.choice([1, 5, 60, 300]))]
+    return [{key: rng.choice([i, key, keys[0], str(rng.random())]) for key in keys} for i in range(rng.randrange(12))]
+
+
 def pickled(v):
     for make in pickle.Pickler, pickle._Pickler:
         out = io.BytesIO()
@@ -110,6 +116,7 @@ def main():
         sys.set_int_max_str_digits(0)
     rng = random.Random(seed)
     values = [scalar(rng) for _ in range(500)] + [value(rng, rng.randrange(1, 5)) for _ in range(count)]
+    values += [records(rng) for _ in range(count // 20)]
     # execnet cannot write ints below -2**31, so its documents are made of values without.
     documents = []
     for v in values:

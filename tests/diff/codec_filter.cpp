@@ -1,7 +1,7 @@
 // The C++ codecs as a filter, for codec_diff.py. Reads records from standard input: a
 // length of 4 bytes (little endian) and a pickle stream, then the same for a dump of the
 // same value. Writes for each: the stream encoded again, the dump encoded again, and the
-// text of the value; or an empty record and the error.
+// text of what is read from the former; or an empty record and the error.
 #include <cstdint>
 #include <cstdio>
 #include <optional>
@@ -43,8 +43,9 @@ int main() {
     std::string text;
     try {
       const gangway::Value value = gangway::detail::decode_pickle(*stream);
-      text = to_string(value);
-      write_record(gangway::detail::encode_pickle(value).view());
+      const Bytes again = gangway::detail::encode_pickle(value);
+      text = to_string(gangway::detail::decode_pickle(again));
+      write_record(again.view());
     } catch (const gangway::Error& error) {
       text = error.what();
       write_record("");

@@ -64,6 +64,8 @@ def write(target, inputs):
 
 items = [b"\x01" + pickled(value) for value in VALUES]
 items += [b"\x01" + CHANNEL, b"\x02bytes", b"\x03h\xc3\xa4", b"\x04\x01\x00\x00\x00\x00\x00\x00\x80"]
+# Texts by number (MEMOIZE, BINGET): keys, members of a set, one that is not there.
+items += [b"\x01\x80\x04](}\x8c\x02id\x94K\x01s}h\0K\x02s}h\0\x8c\x01x\x94s\x8f(h\1h\0\x90e.", b"\x01\x80\x04\x8c\x01a\x94h\1\x86."]
 write("item_decoder", items)
 
 python_2 = [b"\x02M\x00\x00\x00\x02a\xe4Q", b"\x02S\x00\x00\x00\x01aQ", b"\x02G\x00\x00\x00\x05Q",

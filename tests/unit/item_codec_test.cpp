@@ -279,7 +279,7 @@ TEST(ItemCodec, a_stream_that_is_cut_anywhere_is_refused) {
 }
 
 TEST(ItemCodec, every_other_opcode_is_refused) {
-  const std::string_view allowed = "NKMJGXCB(]ae)t}su.\x88\x89\x8a\x8b\x8c\x8d\x8e\x85\x86\x87\x8f\x90\x91\x95";
+  const std::string_view allowed = "NKMJGXCB(]ae)t}su.h\x88\x89\x8a\x8b\x8c\x8d\x8e\x85\x86\x87\x8f\x90\x91\x95";
   for (unsigned opcode = 0; opcode < 256; ++opcode) {
     if (allowed.find(static_cast<char>(opcode)) != std::string_view::npos) continue;
     Bytes bytes = stream("'N'");
@@ -417,6 +417,76 @@ TEST(ItemCodec, what_is_not_hashable_is_no_key_and_no_member) {
   EXPECT_EQ(load_error(stream("'}(' 91 85 'Ns.'")), boost::system::error_code());
 }
 
+TEST(ItemCodec, short_texts_that_repeat_are_written_by_number) {
+  const Value texts = List{"ab", "cd", "ab", "ab", "cd", "ab", "cd"};
+  const Bytes by_number = stream("'](' 8c 02 'ab' 8c 02 'cd' 8c 02 'ab' 94 'h' 00 8c 02 'cd' 94 'h' 00 'h' 01 'e.'");
+  EXPECT_EQ(to_hex(encode_pickle(texts)), to_hex(by_number));
+  EXPECT_EQ(decode_pickle(by_number), texts);
+
+  const std::string longest(limits::memo_text_bytes, 'x');
+  const std::string longer(limits::memo_text_bytes + 1, 'x');
+  const Bytes long_ones = encode_pickle(List{longest, longest, longest, longest});
+  EXPECT_LT(long_ones.size(), 3 * longest.size());
+  EXPECT_EQ(decode_pickle(long_ones), Value(List{longest, longest, longest, longest}));
+  const Bytes longer_ones = encode_pickle(List{longer, longer, longer, longer});
+  EXPECT_GT(longer_ones.size(), 4 * longer.size());
+  EXPECT_EQ(decode_pickle(longer_ones), Value(List{longer, longer, longer, longer}));
+}
+
+// More texts than there are numbers, in an order that makes them drive each other out.
+TEST(ItemCodec, any_mixture_of_texts_travels) {
+  List texts;
+  for (int i = 0; i < 20'000; ++i) {
+    texts.push_back("key " + std::to_string(i * 31 % 977));
+    texts.push_back(std::string(static_cast<std::size_t>(i % 70), static_cast<char>('a' + i % 3)));
+    texts.push_back(i % 2 == 0 ? "builtins" : "complex");
+    texts.push_back("h\xc3\xa4" + std::to_string(i % 5));
+    texts.push_back(Dict{{"id", i}, {"unique " + std::to_string(i), "complex"}});
+  }
+  EXPECT_EQ(decode_pickle(encode_pickle(texts)), Value(texts));
+}
+
+TEST(ItemCodec, numbers_of_texts_are_checked) {
+  EXPECT_EQ(decode_pickle(stream("'(' 8c 01 'a' 94 'X' 01 00 00 00 'b' 94 'h' 01 'h' 00 't.'")),
+            Value(Tuple{"a", "b", "b", "a"}));
+  EXPECT_EQ(decode_pickle(stream("'}(' 8c 01 'a' 94 'h' 00 'h' 00 'h' 00 'u.'")), Value(Dict{{"a", "a"}}));
+  const char* const bodies[] = {
+      "'h' 00 '.'",
+      "'h'",
+      "'(' 8c 01 'a' 'h' 00 't.'",
+      "'(' 8c 01 'a' 94 'h' 01 't.'",
+      "'(' 8c 01 'a' 94 'h' ff 't.'",
+      "'(' 8c 01 'a' 94 94 't.'",
+      "'(' 8c 01 'a' 94 'h' 00 94 't.'",
+      "'(' 8c 01 'a' 94 'j' 00 00 00 00 't.'",
+      "'(' 8c 01 'a' 'q' 00 'h' 00 't.'",
+      "'(' 8c 01 'a' 95 00 00 00 00 00 00 00 00 94 't.'",
+      "'](' 94 'h' 00 'e.'",
+      "']' 94 'h' 00 'a.'",
+      "'(' 'C' 01 'a' 94 'h' 00 't.'",
+      "'(K' 01 94 'h' 00 't.'",
+      "'(' 8c 08 'builtins' 94 8c 07 'complex' 93 't.'",
+  };
+  for (const char* const body : bodies) EXPECT_EQ(load_error(stream(body)), errc::bad_item) << body;
+
+  const Bytes most = joined({stream("'('"), repeated("8c 01 'a' 94", limits::memo_texts)});
+  EXPECT_EQ(load_error(joined({most, hex("'h' ff 't.'")})), boost::system::error_code());
+  EXPECT_NE(load_text(joined({most, hex("8c 01 'a' 94 't.'")})).find("more texts to repeat than 256"),
+            std::string::npos);
+}
+
+// What two bytes of a stream become is bounded by the length of a text that has a number.
+TEST(ItemCodec, long_texts_get_no_number) {
+  const auto numbered = [](std::size_t size) {
+    Bytes body = stream("'(X'");
+    for (int i = 0; i < 4; ++i) body.push_back(static_cast<std::byte>(size >> (8 * i)));
+    return joined({body, repeated("'x'", size), hex("94 'h' 00 't.'")});
+  };
+  EXPECT_EQ(load_error(numbered(limits::memo_text_bytes)), boost::system::error_code());
+  EXPECT_EQ(load_error(numbered(limits::memo_text_bytes + 1)), errc::bad_item);
+  EXPECT_EQ(load_error(numbered(100'000)), errc::bad_item);
+}
+
 // What makes pickle dangerous: globals, calls, persistent ids, extensions, memo.
 TEST(ItemCodec, globals_are_refused) {
   const char* const bodies[] = {
@@ -533,6 +603,8 @@ struct ForeignWalker {
   std::string_view str(int) const { return {}; }
   std::span<const std::byte> bytes(int) const { return {}; }
   std::uint32_t channel(int) const { return 0; }
+  std::uint32_t str_hash(int) const { return 0; }
+  bool same_str(int, int) const { return false; }
   std::string type_name(int) const { return "<class 'Thing'>"; }
   std::size_t size(int) const { return 2; }
   int open(int) const { return 1; }
