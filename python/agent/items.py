@@ -131,7 +131,7 @@ def dump(item):
     return data
 
 
-@rare
+@on_demand("audit")
 def looks_bad(data):
     """Whether a surrogate or a huge int (LONG4) may be in a stream."""
     for mark in b"\xed\x8b":
