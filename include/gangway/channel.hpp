@@ -12,7 +12,8 @@
 //   TimeoutError    the given time passed; the channel stays usable
 // The async_* operations complete with the error_code of the same; error_text() has the
 // text. They complete on the handler's executor, by default on the gateway's callback
-// thread, never inside the initiating call. The executor's context must outlive the
+// thread (where what a handler throws goes to the trace; elsewhere it propagates from the
+// context's run()), never inside the initiating call. The executor's context must outlive the
 // operation; it counts as work there. Cancellation (asio's, any type) takes effect while
 // the operation waits: nothing was received, or nothing of the item was sent; it has no
 // effect after.
