@@ -88,6 +88,7 @@ std::optional<std::string> Machine::on_hello(std::span<const std::byte> pickle) 
 }
 void Machine::on_open(const Multiplexer::ChannelPtr& channel) {
   events.push_back("open " + std::to_string(channel->id));
+  if (claims) (void)machine.claim(channel->id);
 }
 void Machine::on_item(const Multiplexer::ChannelPtr& channel) {
   events.push_back("item " + std::to_string(channel->id));

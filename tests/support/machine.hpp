@@ -129,6 +129,7 @@ class Machine final : public Multiplexer::Events {
 
   std::vector<std::string> events;
   std::optional<std::string> hello_refused;
+  bool claims = true;                // somebody here gets what the peer opens
   Bytes status = bytes_of("reply");  // how STATUS is answered
   Multiplexer machine;
 
