@@ -1252,7 +1252,7 @@ def test_flood_of_control_frames_ends_an_agent_that_cannot_answer(python):
 
 def test_debug_traces_to_stderr(python):
     with start(python, hello={"debug": 2}) as agent:
-        agent.run("pass")
+        agent.run("import time; time.sleep(0.2)")
         agent.terminate()
         assert b"creating workergateway" in agent.stderr.splitlines()[0]
         assert agent.stderr.startswith(b"[")
@@ -1260,7 +1260,7 @@ def test_debug_traces_to_stderr(python):
 
 def test_debug_traces_to_a_file(python, tmp_path):
     with start(python, hello={"debug": 1}, env=dict(os.environ, TMPDIR=str(tmp_path))) as agent:
-        agent.run("pass")
+        agent.run("import time; time.sleep(0.2)")
         agent.terminate()
     [name] = os.listdir(str(tmp_path))
     assert "creating workergateway" in (tmp_path / name).read_text()
