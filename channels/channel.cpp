@@ -27,7 +27,7 @@ using detail::Connection;
 // Decodes on the thread that takes the item.
 Value decode(Connection& connection, detail::InItem item) {
   if (item.kind == detail::ItemKind::integer) return Value(item.integer);
-  return detail::decode_item(item.kind, std::move(item.payload), &connection);
+  return detail::decode_item(item.kind, std::move(item.payload), &connection, item.strings);
 }
 
 class ValueCallback final : public detail::ChannelCallback {

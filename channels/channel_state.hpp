@@ -20,12 +20,20 @@
 
 namespace gangway::detail {
 
+/// How what arrives is decoded (wire.md, RECONFIGURE). Items have no Python 2 strings, so
+/// the first is only passed on.
+struct StringOptions {
+  bool py2str_as_py3str = true;
+  bool py3str_as_py2str = false;
+};
+
 /// An item that has arrived, as it was sent: the thread that takes it decodes it.
 struct InItem {
   ItemKind kind = ItemKind::integer;
   std::int64_t integer = 0;  // for ItemKind::integer
   Bytes payload;             // for the others
   std::uint64_t cost = 0;    // what its taker gives back to the sender
+  Strings strings{};         // as its channel was configured when it arrived
 };
 
 /// A send under way. It belongs to whoever sends; the multiplexer refers to it from
@@ -94,6 +102,7 @@ struct ChannelState {
   std::uint64_t to_grant = 0;          // taken, and not yet to be told to the peer
   std::uint64_t granted = 0;           // to be told by the next CREDIT
   bool any_item = false;               // one has begun
+  Strings strings{};                   // for what arrives from now on
 
   // Sending.
   Fifo<OutItem*> outgoing;

@@ -40,62 +40,7 @@ bool would_block(const error_code& error) {
   return error == boost::asio::error::would_block || error == boost::asio::error::try_again;
 }
 
-/// A waiter on a channel that is a thread.
-class ThreadWaiter final : public ChannelWaiter {
- public:
-  explicit ThreadWaiter(Waiter& waiter) : waiter_(waiter) {}
-  void wake() override { waiter_.notify(); }
-
- private:
-  Waiter& waiter_;
-};
-
 }  // namespace
-
-struct Connection::Request {
-  explicit Request(Runtime& runtime) : waiter(runtime) {}
-  Waiter waiter;
-  std::optional<Bytes> answer;
-};
-
-/// A send whose payload stays with the thread that waits for it.
-class Connection::BlockingSend final : public OutItem {
- public:
-  BlockingSend(Runtime& runtime, const EncodedItem& item) : OutItem(item.kind, item.payload), waiter(runtime) {}
-  void finished(error_code error) override {
-    result = error;
-    waiter.notify();
-  }
-
-  Waiter waiter;
-  std::optional<error_code> result;
-};
-
-/// A send that owns its payload and itself.
-class Connection::DetachedSend final : public OutItem {
- public:
-  /// The payload stays with somebody else.
-  DetachedSend(const EncodedItem& item, std::function<void(error_code)> done)
-      : OutItem(item.kind, item.payload), done_(std::move(done)) {}
-  DetachedSend(ItemKind item_kind, Bytes bytes, std::function<void(error_code)> done)
-      : OutItem(item_kind, {}), bytes_(std::move(bytes)), done_(std::move(done)) {
-    payload = bytes_.span();
-  }
-  void keep(std::shared_ptr<DetachedSend> self) { self_ = std::move(self); }
-  void drop() { self_.reset(); }
-  void finished(error_code error) override {
-    const auto self = std::move(self_);
-    const auto done = std::move(done_);
-    if (done) done(error);
-  }
-  /// Nobody waits for it any more.
-  void abandon() { done_ = nullptr; }
-
- private:
-  Bytes bytes_;
-  std::function<void(error_code)> done_;
-  std::shared_ptr<DetachedSend> self_;
-};
 
 Connection::Connection(std::shared_ptr<Runtime> runtime, std::unique_ptr<ByteStream> stream,
                        const Multiplexer::Settings& settings)
@@ -306,16 +251,7 @@ bool Connection::drained() {
   return stream_over_ || write_failed_ || !machine_.has_output();
 }
 
-// --- sending
-
-void Connection::check_sendable(const ChannelState& channel, std::size_t payload) const {
-  if (payload > peer_max_item_)
-    throw_error(errc::item_too_large, "item of " + std::to_string(payload) + " bytes, the limit (max_item) is " +
-                                          std::to_string(peer_max_item_));
-  if (channel.sendable) return;
-  if (end_ && !channel.closed) throw_end();
-  throw_error(errc::channel_closed, "cannot send to <Channel id=" + std::to_string(channel.id) + " closed>");
-}
+// --- channels
 
 // Before the mutex: in a forked child it may be locked for ever.
 void Connection::check_process() const {
@@ -326,207 +262,6 @@ void Connection::check_process() const {
 void Connection::check_may_wait() {
   if (Runtime::in_handler()) throw_error(errc::would_deadlock, "a blocking call on the thread that does the I/O");
 }
-
-bool Connection::try_send(const ChannelPtr& channel, const EncodedItem& item) {
-  check_process();
-  const std::lock_guard lock(mutex_);
-  check_sendable(*channel, item.payload.size());
-  if (!machine_.send_now(*channel, item.kind, item.payload)) return false;
-  output_added();
-  return true;
-}
-
-void Connection::send(const ChannelPtr& channel, const EncodedItem& item, Deadline deadline) {
-  check_process();
-  std::unique_lock lock(mutex_);
-  check_sendable(*channel, item.payload.size());
-  if (machine_.send_now(*channel, item.kind, item.payload)) {
-    output_added();
-    return;
-  }
-  check_may_wait();
-  std::optional<error_code> result;
-  if (!deadline) {
-    BlockingSend send(*runtime_, item);
-    machine_.send(channel, send);
-    write_out();
-    while (!send.result) (void)wait_for(lock, send.waiter, {});
-    result = send.result;
-  } else {
-    Waiter waiter(*runtime_);
-    const auto send = std::make_shared<DetachedSend>(item.kind, Bytes(item.payload), [&](error_code error) {
-      result = error;
-      waiter.notify();
-    });
-    send->keep(send);
-    machine_.send(channel, *send);
-    write_out();
-    if (!result && !wait_for(lock, waiter, deadline) && !result) {
-      send->abandon();
-      const bool withdrawn = machine_.withdraw(*channel, *send);
-      if (withdrawn) send->drop();
-      throw_error(errc::timed_out,
-                  withdrawn ? "send timed out, nothing was sent" : "send timed out, the item is still on its way");
-    }
-  }
-  if (!*result) return;
-  check_sendable(*channel, 0);
-  throw_error(*result);
-}
-
-Connection::PendingSend Connection::send_later(const ChannelPtr& channel, ItemKind kind, Bytes payload,
-                                               std::function<void(error_code)> done) {
-  return send_detached(channel, std::make_shared<DetachedSend>(kind, std::move(payload), std::move(done)));
-}
-
-Connection::PendingSend Connection::send_later(const ChannelPtr& channel, const EncodedItem& item,
-                                               std::function<void(error_code)> done) {
-  return send_detached(channel, std::make_shared<DetachedSend>(item, std::move(done)));
-}
-
-Connection::PendingSend Connection::send_detached(const ChannelPtr& channel, std::shared_ptr<DetachedSend> send) {
-  const std::lock_guard lock(mutex_);
-  if (send->payload.size() > peer_max_item_) {
-    send->finished(errc::item_too_large);
-    return send;
-  }
-  if (!channel->sendable && end_ && !channel->closed) {
-    send->finished(end_->code);
-    return send;
-  }
-  send->keep(send);
-  machine_.send(channel, *send);
-  write_out();
-  runtime_->keep_going();
-  return send;
-}
-
-bool Connection::withdraw(const ChannelPtr& channel, const PendingSend& pending) {
-  const std::lock_guard lock(mutex_);
-  const auto send = pending.lock();
-  if (!send || !machine_.withdraw(*channel, *send)) return false;
-  send->abandon();
-  send->drop();
-  return true;
-}
-
-// --- receiving
-
-namespace {
-
-[[noreturn]] void throw_has_callback(const ChannelState& channel) {
-  throw_error(errc::has_callback, "channel " + std::to_string(channel.id) + " has a callback");
-}
-
-}  // namespace
-
-void Connection::after_take() {
-  if (machine_.has_control()) write_out();
-}
-
-// The text stays for error_text(); the error itself is raised once.
-void Connection::throw_channel_error(ChannelState& channel) {
-  if (channel.error_raised || !channel.error) return;
-  channel.error_raised = true;
-  throw RemoteError(*channel.error);
-}
-
-std::optional<InItem> Connection::take_or_throw(ChannelState& channel) {
-  if (channel.callback) throw_has_callback(channel);
-  if (auto item = machine_.take(channel)) {
-    after_take();
-    return item;
-  }
-  if (channel.receivable) return {};
-  throw_channel_error(channel);
-  if (end_ && !channel.closed) throw_end();
-  throw_error(errc::end_of_channel, "end of channel " + std::to_string(channel.id));
-}
-
-std::optional<InItem> Connection::try_receive(ChannelState& channel) {
-  check_process();
-  const std::lock_guard lock(mutex_);
-  return take_or_throw(channel);
-}
-
-InItem Connection::receive(const ChannelPtr& channel, Deadline deadline) {
-  Waiter waiter(*runtime_);
-  for (;;) {
-    if (auto item = receive(channel, waiter, deadline)) return std::move(*item);
-    waiter.rearm();  // another receiver was faster
-  }
-}
-
-std::optional<InItem> Connection::receive(const ChannelPtr& channel, Waiter& waiter, Deadline deadline) {
-  check_process();
-  std::unique_lock lock(mutex_);
-  if (auto item = take_or_throw(*channel)) return item;
-  check_may_wait();
-  ThreadWaiter entry(waiter);
-  channel->receivers.push_back(&entry);
-  const bool notified = wait_for(lock, waiter, deadline);
-  std::erase(channel->receivers, &entry);
-  if (auto item = take_or_throw(*channel)) return item;
-  if (notified) return {};
-  throw_error(errc::timed_out, "nothing arrived on channel " + std::to_string(channel->id) + " in time");
-}
-
-bool Connection::ended_or_throw(ChannelState& channel) {
-  if (!ended_here(channel)) return false;
-  throw_channel_error(channel);
-  if (end_ && !channel.closed) throw_end();
-  return true;
-}
-
-bool Connection::try_wait_end(ChannelState& channel) {
-  check_process();
-  const std::lock_guard lock(mutex_);
-  return ended_or_throw(channel);
-}
-
-void Connection::wait_end(const ChannelPtr& channel, Deadline deadline) {
-  Waiter waiter(*runtime_);
-  (void)wait_end(channel, waiter, deadline);
-}
-
-bool Connection::wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline deadline) {
-  check_process();
-  std::unique_lock lock(mutex_);
-  if (ended_or_throw(*channel)) return true;
-  check_may_wait();
-  if (CallbackScope::inside(*channel))
-    throw_error(errc::would_deadlock, "waitclose on channel " + std::to_string(channel->id) + " in its own callback");
-  ThreadWaiter entry(waiter);
-  // On the callback thread nobody can wait for the end's callback: receivers wake before it.
-  auto& waiters = on_callback_thread() ? channel->receivers : channel->end_waiters;
-  waiters.push_back(&entry);
-  const bool notified = wait_for(lock, waiter, deadline);
-  std::erase(waiters, &entry);
-  if (ended_or_throw(*channel)) return true;
-  if (notified) return false;  // by somebody else
-  throw_error(errc::timed_out, "channel " + std::to_string(channel->id) + " did not end in time");
-}
-
-void Connection::add_receiver(const ChannelPtr& channel, ChannelWaiter& waiter) {
-  const std::lock_guard lock(mutex_);
-  if (!channel->arrived.empty() || !channel->receivable || channel->callback) return waiter.wake();
-  channel->receivers.push_back(&waiter);
-  runtime_->keep_going();
-}
-
-void Connection::add_end_waiter(const ChannelPtr& channel, ChannelWaiter& waiter) {
-  const std::lock_guard lock(mutex_);
-  if (ended(*channel)) return waiter.wake();
-  channel->end_waiters.push_back(&waiter);
-  runtime_->keep_going();
-}
-
-bool Connection::remove_waiter(const ChannelPtr& channel, ChannelWaiter& waiter) {
-  const std::lock_guard lock(mutex_);
-  return std::erase(channel->receivers, &waiter) + std::erase(channel->end_waiters, &waiter) > 0;
-}
-
-// --- channels
 
 Connection::ChannelPtr Connection::open_channel() {
   check_process();
@@ -575,6 +310,20 @@ std::string Connection::error_text(const ChannelState& channel) {
   return end_ && !channel.closed ? end_->text : std::string();
 }
 
+void Connection::reconfigure(const ChannelPtr& channel, StringOptions options) {
+  check_process();
+  const std::lock_guard lock(mutex_);
+  machine_.reconfigure(*channel, options);
+  write_out();
+}
+
+void Connection::reconfigure(StringOptions options) {
+  check_process();
+  const std::lock_guard lock(mutex_);
+  machine_.reconfigure_later_channels(options);
+  write_out();
+}
+
 void Connection::interrupt(const ChannelPtr& channel) {
   const std::lock_guard lock(mutex_);
   if (channel->closed || end_) return;
@@ -607,43 +356,6 @@ std::shared_ptr<ChannelHandle> Connection::handle_of(const ChannelPtr& channel) 
 }
 
 // --- the connection
-
-Bytes Connection::request(std::unordered_map<std::uint64_t, Request*>& waiting, Deadline deadline) {
-  check_process();
-  std::unique_lock lock(mutex_);
-  if (end_) throw_end();
-  check_may_wait();
-  const std::uint64_t number = next_request_++;
-  Request request(*runtime_);
-  if (&waiting == &pings_)
-    machine_.ping(number);
-  else
-    machine_.request_status(number);
-  waiting.emplace(number, &request);
-  const bool notified = wait_for(lock, request.waiter, deadline);
-  waiting.erase(number);
-  if (request.answer) return std::move(*request.answer);
-  if (end_) throw_end();
-  throw_error(errc::timed_out, notified ? "no answer" : "the agent did not answer in time");
-}
-
-void Connection::finish_request(std::unordered_map<std::uint64_t, Request*>& waiting, std::uint64_t number,
-                                Bytes answer) {
-  const auto found = waiting.find(number);
-  if (found == waiting.end()) return;  // nobody waits any more
-  found->second->answer = std::move(answer);
-  found->second->waiter.notify();
-}
-
-Value Connection::status(Deadline deadline) { return decode_pickle(request(statuses_, deadline)); }
-
-void Connection::ping(Deadline deadline) { (void)request(pings_, deadline); }
-
-void Connection::send_ping() {
-  const std::lock_guard lock(mutex_);
-  machine_.ping(0);
-  write_out();
-}
 
 void Connection::send_terminate() {
   const std::lock_guard lock(mutex_);
@@ -707,8 +419,7 @@ void Connection::finish(ConnectionEnd end) {
     stream_->close();
     end_ = std::move(end);
     machine_.fail(end_->code);
-    for (auto* const waiting : {&pings_, &statuses_})
-      for (const auto& [number, request] : *waiting) request->waiter.notify();
+    wake_requests();
     finished_ = true;
     wake_state_waiters();
     owner = owner_.lock();
@@ -782,20 +493,6 @@ void Connection::on_interrupt(const ChannelPtr& channel) {
 
 void Connection::on_terminate() {
   if (const auto owner = owner_.lock()) owner->on_terminate();
-}
-
-void Connection::on_pong(std::uint64_t cookie) {
-  if (cookie != 0) return finish_request(pings_, cookie, {});
-  if (const auto owner = owner_.lock()) owner->on_pong();
-}
-
-void Connection::on_status(std::uint64_t number) {
-  const auto owner = owner_.lock();
-  if (owner) machine_.reply_status(number, encode_pickle(owner->on_status(machine_.live())));
-}
-
-void Connection::on_status_reply(std::uint64_t number, std::span<const std::byte> pickle) {
-  finish_request(statuses_, number, Bytes(pickle));
 }
 
 }  // namespace gangway::detail

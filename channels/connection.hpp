@@ -56,6 +56,13 @@ class Connection final : public std::enable_shared_from_this<Connection>,
     virtual ~Owner() = default;
     /// The peer's HELLO; a text returned is a reason to end the connection.
     [[nodiscard]] virtual std::optional<std::string> on_hello(const Value& hello) = 0;
+    /// The controller's: the zlib stream of a part (wire.md, section 8), if there is one of
+    /// this name. Each goes out once.
+    [[nodiscard]] virtual std::optional<Bytes> on_need(std::string_view) { return {}; }
+    /// The agent's: a part has come.
+    virtual void on_part(std::string_view, std::span<const std::byte>) {}
+    /// The agent's: answered by reply_stacks(), later and from any thread.
+    virtual void on_stacks(std::uint64_t) {}
     virtual void on_exec(const ChannelPtr&, Bytes) {}
     virtual void on_interrupt(const ChannelPtr&) {}
     virtual void on_terminate() {}
@@ -137,6 +144,11 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   /// Of the error that ended the channel.
   [[nodiscard]] std::string error_text(const ChannelState& channel);
   void interrupt(const ChannelPtr& channel);
+  /// How what arrives on the channel from now on is decoded, here and at the peer: see
+  /// InItem::strings.
+  void reconfigure(const ChannelPtr& channel, StringOptions options);
+  /// The same for channels that are opened later. The controller's.
+  void reconfigure(StringOptions options);
 
   /// Asynchronous waits: `waiter.wake()` is called with the mutex held, once, when an item
   /// (the end) has come; at once when it is there already.
@@ -156,6 +168,14 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   /// Round trips of the connection itself. Throw ConnectionLost, TimeoutError.
   [[nodiscard]] Value status(Deadline deadline);
   void ping(Deadline deadline);
+  /// What the threads of the agent are doing, as text.
+  [[nodiscard]] std::string stacks(Deadline deadline);
+  void reply_stacks(std::uint64_t number, std::string_view text);
+  /// Source for the agent, as a zlib stream, unasked; one that was sent before is not sent
+  /// again. Throws DumpError (item_too_large).
+  void send_part(std::string_view name, std::span<const std::byte> zlib);
+  /// The agent's: asks for one.
+  void need_part(std::string_view name);
   /// Without waiting: Owner::on_pong tells of the answer.
   void send_ping();
   void send_terminate();
@@ -177,7 +197,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
 
  private:
   PendingSend send_detached(const ChannelPtr& channel, std::shared_ptr<DetachedSend> send);
-  struct Request;  // a ping or a status under way
+  struct Request;  // a ping, a status or stacks under way
   class BlockingSend;
   class CallbackJob;
 
@@ -190,6 +210,10 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void on_pong(std::uint64_t cookie) override;
   void on_status(std::uint64_t number) override;
   void on_status_reply(std::uint64_t number, std::span<const std::byte> pickle) override;
+  void on_stacks(std::uint64_t number) override;
+  void on_stacks_reply(std::uint64_t number, std::string_view text) override;
+  void on_part(std::string_view name, std::span<const std::byte> zlib) override;
+  void on_need(std::string_view name) override;
 
   void wait_readable();
   void on_readable(boost::system::error_code error);
@@ -204,8 +228,10 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void wait_writable();
 
   void on_write_failed(boost::system::error_code error);
-  void finish_request(std::unordered_map<std::uint64_t, Request*>& waiting, std::uint64_t number, Bytes answer);
-  [[nodiscard]] Bytes request(std::unordered_map<std::uint64_t, Request*>& waiting, Deadline deadline);
+  [[nodiscard]] Bytes request(ControlKind kind, void (Multiplexer::*ask)(std::uint64_t), Deadline deadline);
+  void answered(ControlKind kind, std::uint64_t number, Bytes answer);
+  void wake_requests();
+  void send_part_once(std::string_view name, std::span<const std::byte> zlib);
   [[nodiscard]] bool wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline);
   [[nodiscard]] bool wait_state(const bool& reached, Deadline deadline);
   void wake_state_waiters();
@@ -256,8 +282,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool callbacks_posted_ = false;                      // the job is queued, or runs
 
   std::uint64_t next_request_ = 1;  // 0 is send_ping's
-  std::unordered_map<std::uint64_t, Request*> pings_;
-  std::unordered_map<std::uint64_t, Request*> statuses_;
+  std::unordered_map<std::uint64_t, Request*> requests_;
+  std::vector<std::string> parts_;      // names of those that were sent
   std::vector<Waiter*> state_waiters_;  // wait_ready, wait_finished
 };
 

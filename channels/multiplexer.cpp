@@ -26,6 +26,37 @@ constexpr std::uint64_t unlimited = ~std::uint64_t{0};
 
 bool is_item_kind(std::uint8_t tag) { return tag >= 1 && tag <= 5; }
 
+// Of the payload of RECONFIGURE.
+constexpr std::uint8_t option_py2str_as_py3str = 1;
+constexpr std::uint8_t option_py3str_as_py2str = 2;
+
+// Optional frames that we know.
+bool is_known(const FrameHeader& header) { return !header.is_optional() || header.control_kind() == ControlKind::need; }
+
+std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// A cut in the middle of a character leaves none of it.
+std::string_view without_cut_character(std::string_view text) {
+  std::size_t end = text.size();
+  while (end > 0 && (static_cast<unsigned char>(text[end - 1]) & 0xc0) == 0x80) --end;
+  if (end > 0 && find_bad_utf8(text.substr(end - 1)) != text.size() - end + 1) return text.substr(0, end - 1);
+  return text;
+}
+
+std::string with_question_marks(std::string text) {
+  for (std::size_t at = 0; (at += find_bad_utf8(std::string_view(text).substr(at))) < text.size();) text[at] = '?';
+  return text;
+}
+
+Strings strings_of(StringOptions options) { return options.py3str_as_py2str ? Strings::as_bytes : Strings::as_text; }
+
+std::byte flags_of(StringOptions options) {
+  return static_cast<std::byte>((options.py2str_as_py3str ? option_py2str_as_py3str : 0) |
+                                (options.py3str_as_py2str ? option_py3str_as_py2str : 0));
+}
+
 std::string channel_text(std::uint32_t id) { return " on channel " + std::to_string(id); }
 
 }  // namespace
@@ -59,7 +90,7 @@ bool Multiplexer::on_frame(const FrameHeader& header, std::span<const std::byte>
   current_missing_ = header.length - part.size();
   current_channel_.reset();
   if (header.is_item()) return on_item_frame(header, part);
-  if (header.is_optional()) return true;
+  if (!is_known(header)) return true;
   if (current_missing_ == 0) return on_control(header, part);
   current_control_ = Bytes(part);
   return true;
@@ -76,7 +107,7 @@ bool Multiplexer::on_payload(std::span<const std::byte> part) {
       payload.append(part);
     return current_missing_ > 0 || end_of_item_frame();
   }
-  if (current_.is_optional()) return true;
+  if (!is_known(current_)) return true;
   current_control_.append(part);
   if (current_missing_ > 0) return true;
   const Bytes whole = std::move(current_control_);
@@ -123,7 +154,7 @@ bool Multiplexer::on_item_frame(const FrameHeader& header, std::span<const std::
     if (channel.assembly) return broken("item begins inside another" + channel_text(channel.id));
     if (header.length > settings_.max_item) return broken("item over max_item" + channel_text(channel.id));
     channel.any_item = true;
-    InItem item{header.item_kind(), 0, {}, cost};
+    InItem item{header.item_kind(), 0, {}, cost, channel.strings};
     if (item.kind == ItemKind::integer) {
       if (part.size() != sizeof item.integer) return broken("INT that is not 8 bytes" + channel_text(channel.id));
       item.integer = load_little<std::int64_t>(part.data());
@@ -188,7 +219,7 @@ bool Multiplexer::end_of_item_frame() {
   }
   if (assembly.payload.size() != assembly.total)
     return broken("item shorter than announced" + channel_text(channel.id));
-  InItem item{assembly.kind, 0, std::move(assembly.payload), assembly.cost - assembly.granted};
+  InItem item{assembly.kind, 0, std::move(assembly.payload), assembly.cost - assembly.granted, channel.strings};
   channel.assembly.reset();
   if (item.kind == ItemKind::integer) item.integer = load_little<std::int64_t>(item.payload.data());
   return deliver(current_channel_, std::move(item));
@@ -210,12 +241,28 @@ bool Multiplexer::deliver(const ChannelPtr& channel, InItem item) {
 
 bool Multiplexer::on_control(const FrameHeader& header, std::span<const std::byte> payload) {
   const ControlKind kind = header.control_kind();
-  if (header.kind <= static_cast<std::uint8_t>(ControlKind::status_reply)) {
-    if (header.channel != 0) return broken("frame of the connection with a channel id");
-    return on_connection_frame(kind, payload);
+  switch (kind) {
+    case ControlKind::hello:
+    case ControlKind::terminate:
+    case ControlKind::ping:
+    case ControlKind::pong:
+    case ControlKind::status:
+    case ControlKind::status_reply:
+    case ControlKind::stacks:
+    case ControlKind::stacks_reply:
+    case ControlKind::part:
+    case ControlKind::need:
+      if (header.channel != 0) return broken("frame of the connection with a channel id");
+      return on_connection_frame(kind, payload);
+    case ControlKind::reconfigure: return on_reconfigure_frame(header.channel, payload);
+    case ControlKind::credit:
+    case ControlKind::close:
+    case ControlKind::close_error:
+    case ControlKind::last_message:
+    case ControlKind::open:
+    case ControlKind::interrupt: break;
+    default: return broken("unknown control frame " + std::to_string(header.kind));
   }
-  if (header.kind > static_cast<std::uint8_t>(ControlKind::interrupt))
-    return broken("unknown control frame " + std::to_string(header.kind));
   if (kind == ControlKind::open) return payload.empty() ? on_open_frame(header.channel) : broken("OPEN with a payload");
   ChannelPtr channel;
   if (!lookup(header.channel, channel)) return false;
@@ -254,8 +301,60 @@ bool Multiplexer::on_connection_frame(ControlKind kind, std::span<const std::byt
       if (agent || payload.size() < number_size) return broken("STATUS_REPLY to an agent, or too short");
       events_.on_status_reply(number(), payload.subspan(number_size));
       return true;
+    case ControlKind::stacks:
+      if (!agent || payload.size() != number_size) return broken("STACKS from the agent, or not 8 bytes");
+      if (!may_reply()) return false;
+      events_.on_stacks(number());
+      return true;
+    case ControlKind::stacks_reply: return on_stacks_reply_frame(payload);
+    case ControlKind::part: return on_part_frame(payload);
+    case ControlKind::need:
+      if (agent || payload.size() > limits::part_name || !is_utf8(as_text(payload)))
+        return broken("NEED to an agent, too long, or not UTF-8");
+      if (!may_reply()) return false;
+      events_.on_need(as_text(payload));
+      return true;
     default: return broken("frame of a channel without a channel id");
   }
+}
+
+bool Multiplexer::on_stacks_reply_frame(std::span<const std::byte> payload) {
+  constexpr std::size_t number_size = sizeof(std::uint64_t);
+  if (settings_.side == Side::agent || payload.size() < number_size)
+    return broken("STACKS_REPLY to an agent, or too short");
+  const std::string_view text = as_text(payload.subspan(number_size));
+  if (text.size() > limits::stacks_text) return broken("stacks of more than " + std::to_string(limits::stacks_text));
+  if (!is_utf8(text)) return broken("stacks that are not UTF-8");
+  events_.on_stacks_reply(load_little<std::uint64_t>(payload.data()), text);
+  return true;
+}
+
+bool Multiplexer::on_part_frame(std::span<const std::byte> payload) {
+  const std::size_t name_size = payload.empty() ? 0 : std::to_integer<std::size_t>(payload[0]);
+  if (settings_.side == Side::controller || name_size == 0 || payload.size() <= 1 + name_size)
+    return broken("PART from the agent, without a name, or empty");
+  const std::string_view name = as_text(payload.subspan(1, name_size));
+  if (!is_utf8(name)) return broken("PART with a name that is not UTF-8");
+  events_.on_part(name, payload.subspan(1 + name_size));
+  return true;
+}
+
+bool Multiplexer::on_reconfigure_frame(std::uint32_t id, std::span<const std::byte> payload) {
+  constexpr auto known = static_cast<std::byte>(option_py2str_as_py3str | option_py3str_as_py2str);
+  if (payload.size() != 1 || (payload[0] & ~known) != std::byte{0})
+    return broken("RECONFIGURE that is not one byte, or with unknown options");
+  const Strings strings = (payload[0] & static_cast<std::byte>(option_py3str_as_py2str)) != std::byte{0}
+                              ? Strings::as_bytes
+                              : Strings::as_text;
+  if (id == 0) {
+    if (settings_.side == Side::controller) return broken("RECONFIGURE of all channels from the agent");
+    strings_ = strings;
+    return true;
+  }
+  ChannelPtr channel;
+  if (!lookup(id, channel)) return false;
+  if (channel) channel->strings = strings;
+  return true;
 }
 
 bool Multiplexer::on_channel_frame(ControlKind kind, const ChannelPtr& channel, std::span<const std::byte> payload) {
@@ -263,8 +362,7 @@ bool Multiplexer::on_channel_frame(ControlKind kind, const ChannelPtr& channel, 
     return broken("CREDIT that is not 8 bytes");
   if (kind == ControlKind::close_error) {
     if (payload.size() > limits::error_text) return broken("error text over " + std::to_string(limits::error_text));
-    if (!is_utf8({reinterpret_cast<const char*>(payload.data()), payload.size()}))
-      return broken("error text that is not UTF-8");
+    if (!is_utf8(as_text(payload))) return broken("error text that is not UTF-8");
   } else if (kind != ControlKind::credit && !payload.empty()) {
     return broken("control frame with a payload that it does not have");
   }
@@ -274,9 +372,7 @@ bool Multiplexer::on_channel_frame(ControlKind kind, const ChannelPtr& channel, 
 
   switch (kind) {
     case ControlKind::credit: return on_credit(channel, load_little<std::uint64_t>(payload.data()));
-    case ControlKind::close_error:
-      channel->error = std::string(reinterpret_cast<const char*>(payload.data()), payload.size());
-      [[fallthrough]];
+    case ControlKind::close_error: channel->error = std::string(as_text(payload)); [[fallthrough]];
     case ControlKind::close:
       channel->closed = true;
       forget(channel, errc::channel_closed);
@@ -316,6 +412,7 @@ bool Multiplexer::on_credit(const ChannelPtr& channel, std::uint64_t credit) {
 // --- channels
 
 void Multiplexer::add(const ChannelPtr& channel) {
+  channel->strings = strings_;
   channel->allowance = channel->credit = settings_.window == 0 ? unlimited : settings_.window;
   channels_.emplace(channel->id, channel);
 }
@@ -392,7 +489,7 @@ void Multiplexer::close(const ChannelPtr& channel, std::optional<std::string_vie
     std::string text(error->substr(error->size() - std::min(error->size(), limits::error_text)));
     const bool cut = text.size() < error->size();
     while (cut && !text.empty() && (static_cast<unsigned char>(text.front()) & 0xc0) == 0x80) text.erase(0, 1);
-    for (std::size_t at = 0; (at += find_bad_utf8(std::string_view(text).substr(at))) < text.size();) text[at] = '?';
+    text = with_question_marks(std::move(text));
     control(ControlKind::close_error, channel->id, std::as_bytes(std::span(text)));
   } else {
     control(ControlKind::close, channel->id);
@@ -584,6 +681,13 @@ void Multiplexer::control(ControlKind kind, std::uint32_t channel, std::span<con
   std::copy(payload.begin(), payload.end(), control_.data() + at + frame_header_size);
 }
 
+void Multiplexer::control_number(ControlKind kind, std::uint64_t number, std::span<const std::byte> rest) {
+  std::vector<std::byte> payload(sizeof number);
+  store_little(payload.data(), number);
+  payload.insert(payload.end(), rest.begin(), rest.end());
+  control(kind, 0, payload);
+}
+
 // What the peer asks for, and may not be reading.
 bool Multiplexer::may_reply() {
   if (queue_.empty()) pump_control();
@@ -594,23 +698,41 @@ bool Multiplexer::may_reply() {
 
 void Multiplexer::hello(std::span<const std::byte> pickle) { control(ControlKind::hello, 0, pickle); }
 
-void Multiplexer::ping(std::uint64_t cookie) {
-  std::array<std::byte, sizeof cookie> payload;
-  store_little(payload.data(), cookie);
-  control(ControlKind::ping, 0, payload);
-}
-
-void Multiplexer::request_status(std::uint64_t number) {
-  std::array<std::byte, sizeof number> payload;
-  store_little(payload.data(), number);
-  control(ControlKind::status, 0, payload);
-}
+void Multiplexer::ping(std::uint64_t cookie) { control_number(ControlKind::ping, cookie); }
+void Multiplexer::request_status(std::uint64_t number) { control_number(ControlKind::status, number); }
+void Multiplexer::request_stacks(std::uint64_t number) { control_number(ControlKind::stacks, number); }
 
 void Multiplexer::reply_status(std::uint64_t number, std::span<const std::byte> pickle) {
-  std::vector<std::byte> payload(sizeof number);
-  store_little(payload.data(), number);
-  payload.insert(payload.end(), pickle.begin(), pickle.end());
-  control(ControlKind::status_reply, 0, payload);
+  control_number(ControlKind::status_reply, number, pickle);
+}
+
+void Multiplexer::reply_stacks(std::uint64_t number, std::string_view text) {
+  if (text.size() > limits::stacks_text) text = without_cut_character(text.substr(0, limits::stacks_text));
+  const std::string sent = with_question_marks(std::string(text));
+  control_number(ControlKind::stacks_reply, number, std::as_bytes(std::span(sent)));
+}
+
+void Multiplexer::part(std::string_view name, std::span<const std::byte> zlib) {
+  std::vector<std::byte> payload{static_cast<std::byte>(name.size())};
+  const auto name_bytes = std::as_bytes(std::span(name));
+  payload.insert(payload.end(), name_bytes.begin(), name_bytes.end());
+  payload.insert(payload.end(), zlib.begin(), zlib.end());
+  control(ControlKind::part, 0, payload);
+}
+
+void Multiplexer::need(std::string_view name) { control(ControlKind::need, 0, std::as_bytes(std::span(name))); }
+
+void Multiplexer::reconfigure(ChannelState& channel, StringOptions options) {
+  channel.strings = strings_of(options);
+  if (channel.closed) return;
+  const std::byte flags = flags_of(options);
+  control(ControlKind::reconfigure, channel.id, {&flags, 1});
+}
+
+void Multiplexer::reconfigure_later_channels(StringOptions options) {
+  strings_ = strings_of(options);
+  const std::byte flags = flags_of(options);
+  control(ControlKind::reconfigure, 0, {&flags, 1});
 }
 
 void Multiplexer::fail(boost::system::error_code error) {

@@ -58,6 +58,10 @@ class Multiplexer final : private FrameParser::Sink {
     virtual void on_pong(std::uint64_t) {}
     virtual void on_status(std::uint64_t) {}
     virtual void on_status_reply(std::uint64_t, std::span<const std::byte>) {}
+    virtual void on_stacks(std::uint64_t) {}
+    virtual void on_stacks_reply(std::uint64_t, std::string_view) {}
+    virtual void on_part(std::string_view, std::span<const std::byte>) {}
+    virtual void on_need(std::string_view) {}
 
    protected:
     ~Events() = default;
@@ -109,6 +113,9 @@ class Multiplexer final : private FrameParser::Sink {
   void last_message(ChannelState& channel);
   void interrupt(ChannelState& channel) { control(ControlKind::interrupt, channel.id); }
 
+  /// How items that arrive from now on are decoded, here and at the peer.
+  void reconfigure(ChannelState& channel, StringOptions options);
+
   // --- the connection
 
   /// Bytes that go out before the first frame.
@@ -117,6 +124,14 @@ class Multiplexer final : private FrameParser::Sink {
   void ping(std::uint64_t cookie);
   void request_status(std::uint64_t number);
   void reply_status(std::uint64_t number, std::span<const std::byte> pickle);
+  void request_stacks(std::uint64_t number);
+  /// A longer text is cut off; what is not UTF-8 becomes question marks.
+  void reply_stacks(std::uint64_t number, std::string_view text);
+  /// At most limits::frame_sent bytes in all.
+  void part(std::string_view name, std::span<const std::byte> zlib);
+  void need(std::string_view name);
+  /// The same as reconfigure() for all channels that are opened later. The controller's.
+  void reconfigure_later_channels(StringOptions options);
   void terminate() { control(ControlKind::terminate, 0); }
 
   /// The connection is over: sends fail with `error`, channels receive nothing more.
@@ -134,6 +149,9 @@ class Multiplexer final : private FrameParser::Sink {
   [[nodiscard]] bool deliver(const ChannelPtr& channel, InItem item);
   [[nodiscard]] bool on_control(const FrameHeader& header, std::span<const std::byte> payload);
   [[nodiscard]] bool on_connection_frame(ControlKind kind, std::span<const std::byte> payload);
+  [[nodiscard]] bool on_stacks_reply_frame(std::span<const std::byte> payload);
+  [[nodiscard]] bool on_part_frame(std::span<const std::byte> payload);
+  [[nodiscard]] bool on_reconfigure_frame(std::uint32_t id, std::span<const std::byte> payload);
   [[nodiscard]] bool on_channel_frame(ControlKind kind, const ChannelPtr& channel, std::span<const std::byte> payload);
   [[nodiscard]] bool on_open_frame(std::uint32_t id);
   [[nodiscard]] bool on_credit(const ChannelPtr& channel, std::uint64_t credit);
@@ -154,6 +172,7 @@ class Multiplexer final : private FrameParser::Sink {
 
   void pump_control();
   void control(ControlKind kind, std::uint32_t channel, std::span<const std::byte> payload = {});
+  void control_number(ControlKind kind, std::uint64_t number, std::span<const std::byte> rest = {});
   [[nodiscard]] bool may_reply();
 
   const Settings settings_;
@@ -168,6 +187,7 @@ class Multiplexer final : private FrameParser::Sink {
   std::uint32_t last_peer_ = 0;
   std::size_t own_open_ = 0;
   std::size_t peer_open_ = 0;
+  Strings strings_{};  // of channels to be opened
   bool hello_seen_ = false;
   bool over_ = false;
 

@@ -36,6 +36,11 @@ enum class ControlKind : std::uint8_t {
   last_message = 0x49,
   open = 0x4a,
   interrupt = 0x4b,
+  reconfigure = 0x4c,
+  stacks = 0x4d,
+  stacks_reply = 0x4e,
+  part = 0x4f,
+  need = 0x80,
 };
 
 struct FrameHeader {

@@ -16,6 +16,13 @@ template class PickleDecoder<ValueBuilder>;
 
 namespace {
 
+// The UTF-8 of every str, keys of dicts included.
+class BytesBuilder : public ValueBuilder {
+ public:
+  using ValueBuilder::ValueBuilder;
+  [[nodiscard]] Value make_str(std::string_view text) const { return Bytes(text); }
+};
+
 std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -69,25 +76,31 @@ EncodedItem encode_item(const Value& value, Bytes& scratch, ChannelTable* channe
   return {ItemKind::pickle, scratch.span()};
 }
 
-Value decode_item(ItemKind kind, std::span<const std::byte> payload, ChannelTable* channels) {
+Value decode_item(ItemKind kind, std::span<const std::byte> payload, ChannelTable* channels, Strings strings) {
   switch (kind) {
     case ItemKind::bytes: return Bytes(payload);
     case ItemKind::str: {
       const std::string_view text = as_text(payload);
       const std::size_t bad = find_bad_utf8(text);
       if (bad != text.size()) fail_text(bad);
+      if (strings == Strings::as_bytes) return Bytes(payload);
       return text;
     }
     case ItemKind::integer: return decode_integer(payload);
     case ItemKind::pickle:
+      if (strings == Strings::as_bytes) {
+        BytesBuilder builder(channels);
+        return PickleDecoder<BytesBuilder>(builder, payload).decode();
+      }
+      [[fallthrough]];
     case ItemKind::exec: return decode_pickle(payload, channels);
   }
   throw LoadError(errc::bad_item, "bad item: unknown kind " + std::to_string(static_cast<unsigned>(kind)));
 }
 
-Value decode_item(ItemKind kind, Bytes&& payload, ChannelTable* channels) {
+Value decode_item(ItemKind kind, Bytes&& payload, ChannelTable* channels, Strings strings) {
   if (kind == ItemKind::bytes) return std::move(payload);
-  return decode_item(kind, std::as_const(payload).span(), channels);
+  return decode_item(kind, std::as_const(payload).span(), channels, strings);
 }
 
 Bytes encode_pickle(const Value& value, ChannelTable* channels) {

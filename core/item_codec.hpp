@@ -23,6 +23,9 @@ struct EncodedItem {
   std::span<const std::byte> payload;
 };
 
+/// What becomes of a str: a channel may be told to give its UTF-8 as bytes.
+enum class Strings : bool { as_text, as_bytes };
+
 /// Knows the channels of a connection.
 class ChannelTable {
  public:
@@ -42,9 +45,11 @@ class ChannelTable {
 
 /// Throws LoadError (bad_item, bad_text, too_deep, bad_channel; the text has the offset)
 /// and std::bad_alloc. `exec` is a pickle stream.
-[[nodiscard]] Value decode_item(ItemKind kind, std::span<const std::byte> payload, ChannelTable* channels);
+[[nodiscard]] Value decode_item(ItemKind kind, std::span<const std::byte> payload, ChannelTable* channels,
+                                Strings strings = Strings::as_text);
 /// The same; a bytes item takes the payload over without a copy.
-[[nodiscard]] Value decode_item(ItemKind kind, Bytes&& payload, ChannelTable* channels);
+[[nodiscard]] Value decode_item(ItemKind kind, Bytes&& payload, ChannelTable* channels,
+                                Strings strings = Strings::as_text);
 
 /// Always a pickle stream, as HELLO, EXEC and STATUS_REPLY need it.
 [[nodiscard]] Bytes encode_pickle(const Value& value, ChannelTable* channels = nullptr);

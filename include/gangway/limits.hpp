@@ -36,6 +36,8 @@ inline constexpr std::size_t control_frames_queued = 4'096;
 inline constexpr std::size_t noise = 64 * 1024;        // banners and rc files before the marker
 inline constexpr std::size_t stderr_tail = 32 * 1024;  // Mutagen's number
 inline constexpr std::size_t error_text = 64 * 1024;   // a traceback; fits one frame
+inline constexpr std::size_t stacks_text = 65'000;     // of all threads; fits one frame
+inline constexpr std::size_t part_name = 255;          // its length is one byte of PART
 
 // Gateways of one group that start at the same time; more only makes each one slower.
 inline constexpr std::size_t parallel_starts = 16;

@@ -204,7 +204,6 @@ class Agent:
                         continue
                     if word & 0xFF == PING:
                         self.write(frame(PONG, 0, payload))
-                        continue
                     return word & 0xFF, number, payload
             self.read_more(deadline)
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -41,6 +43,17 @@ class Owner final : public Connection::Owner {
   void on_interrupt(const Connection::ChannelPtr&) override { ++interrupts; }
   void on_terminate() override { ++terminates; }
   void on_pong() override { ++pongs; }
+  std::optional<Bytes> on_need(std::string_view name) override {
+    const auto found = parts.find(name);
+    return found == parts.end() ? std::nullopt : std::optional(found->second);
+  }
+  void on_part(std::string_view name, std::span<const std::byte> zlib) override {
+    const std::lock_guard lock(mutex);
+    parts_received.push_back(std::string(name) + "=" + std::string(Bytes(zlib).view()));
+  }
+  void on_stacks(std::uint64_t request) override {
+    if (stacks) stacks(request);
+  }
   Value on_status(std::size_t live_channels) override {
     return Dict{{"numchannels", static_cast<std::int64_t>(live_channels)}};
   }
@@ -55,6 +68,9 @@ class Owner final : public Connection::Owner {
   std::optional<std::string> refuse;
   std::mutex mutex;
   std::vector<std::pair<std::uint32_t, Bytes>> execs;
+  std::map<std::string, Bytes, std::less<>> parts;  // that it has for the agent
+  std::vector<std::string> parts_received;
+  std::function<void(std::uint64_t)> stacks;
   std::atomic<int> interrupts{0}, terminates{0}, pongs{0}, stream_ends{0}, finishes{0};
 };
 

@@ -7,14 +7,15 @@ namespace gangway::testing {
 
 namespace {
 
-constexpr std::array control_names = {"HELLO",  "TERMINATE", "PING",        "PONG",         "STATUS", "STATUS_REPLY",
-                                      "CREDIT", "CLOSE",     "CLOSE_ERROR", "LAST_MESSAGE", "OPEN",   "INTERRUPT"};
+constexpr std::array control_names = {
+    "HELLO",       "TERMINATE",    "PING", "PONG",      "STATUS",      "STATUS_REPLY", "CREDIT",       "CLOSE",
+    "CLOSE_ERROR", "LAST_MESSAGE", "OPEN", "INTERRUPT", "RECONFIGURE", "STACKS",       "STACKS_REPLY", "PART"};
 constexpr std::array item_names = {"PICKLE", "BYTES", "STR", "INT", "EXEC"};
 constexpr std::array part_names = {"middle", "begin", "end", "whole"};
 
 bool has_number(ControlKind kind) {
   return kind == ControlKind::ping || kind == ControlKind::pong || kind == ControlKind::status ||
-         kind == ControlKind::credit;
+         kind == ControlKind::credit || kind == ControlKind::stacks;
 }
 
 }  // namespace
@@ -28,6 +29,7 @@ std::string Frame::describe() const {
     if (tag == 0 || tag > item_names.size()) return "item?" + channel + bytes;
     return std::string(item_names[tag - 1]) + " " + part_names[header.kind >> 4U & 3U] + channel + bytes;
   }
+  if (header.control_kind() == ControlKind::need) return "NEED " + std::string(payload.view());
   const unsigned at = header.kind - 0x40U;
   if (at >= control_names.size()) return "control?" + channel + bytes;
   const std::string name = control_names[at] + channel;
@@ -106,5 +108,14 @@ void Machine::on_status(std::uint64_t request) {
 void Machine::on_status_reply(std::uint64_t request, std::span<const std::byte> pickle) {
   events.push_back("status_reply " + std::to_string(request) + " " + std::string(Bytes(pickle).view()));
 }
+
+void Machine::on_stacks(std::uint64_t request) { events.push_back("stacks " + std::to_string(request)); }
+void Machine::on_stacks_reply(std::uint64_t request, std::string_view text) {
+  events.push_back("stacks_reply " + std::to_string(request) + " " + std::string(text));
+}
+void Machine::on_part(std::string_view name, std::span<const std::byte> zlib) {
+  events.push_back("part " + std::string(name) + " " + std::to_string(zlib.size()));
+}
+void Machine::on_need(std::string_view name) { events.push_back("need " + std::string(name)); }
 
 }  // namespace gangway::testing

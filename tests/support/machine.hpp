@@ -143,6 +143,10 @@ class Machine final : public Multiplexer::Events {
   void on_pong(std::uint64_t cookie) override;
   void on_status(std::uint64_t request) override;
   void on_status_reply(std::uint64_t request, std::span<const std::byte> pickle) override;
+  void on_stacks(std::uint64_t request) override;
+  void on_stacks_reply(std::uint64_t request, std::string_view text) override;
+  void on_part(std::string_view name, std::span<const std::byte> zlib) override;
+  void on_need(std::string_view name) override;
 };
 
 }  // namespace gangway::testing

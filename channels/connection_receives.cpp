@@ -1,0 +1,133 @@
+// Receiving, and waiting for the end of a channel.
+#include <utility>
+
+#include "channels/callback_scope.hpp"
+#include "channels/connection.hpp"
+
+namespace gangway::detail {
+
+namespace {
+
+/// A waiter on a channel that is a thread.
+class ThreadWaiter final : public ChannelWaiter {
+ public:
+  explicit ThreadWaiter(Waiter& waiter) : waiter_(waiter) {}
+  void wake() override { waiter_.notify(); }
+
+ private:
+  Waiter& waiter_;
+};
+
+[[noreturn]] void throw_has_callback(const ChannelState& channel) {
+  throw_error(errc::has_callback, "channel " + std::to_string(channel.id) + " has a callback");
+}
+
+}  // namespace
+
+void Connection::after_take() {
+  if (machine_.has_control()) write_out();
+}
+
+// The text stays for error_text(); the error itself is raised once.
+void Connection::throw_channel_error(ChannelState& channel) {
+  if (channel.error_raised || !channel.error) return;
+  channel.error_raised = true;
+  throw RemoteError(*channel.error);
+}
+
+std::optional<InItem> Connection::take_or_throw(ChannelState& channel) {
+  if (channel.callback) throw_has_callback(channel);
+  if (auto item = machine_.take(channel)) {
+    after_take();
+    return item;
+  }
+  if (channel.receivable) return {};
+  throw_channel_error(channel);
+  if (end_ && !channel.closed) throw_end();
+  throw_error(errc::end_of_channel, "end of channel " + std::to_string(channel.id));
+}
+
+std::optional<InItem> Connection::try_receive(ChannelState& channel) {
+  check_process();
+  const std::lock_guard lock(mutex_);
+  return take_or_throw(channel);
+}
+
+InItem Connection::receive(const ChannelPtr& channel, Deadline deadline) {
+  Waiter waiter(*runtime_);
+  for (;;) {
+    if (auto item = receive(channel, waiter, deadline)) return std::move(*item);
+    waiter.rearm();  // another receiver was faster
+  }
+}
+
+std::optional<InItem> Connection::receive(const ChannelPtr& channel, Waiter& waiter, Deadline deadline) {
+  check_process();
+  std::unique_lock lock(mutex_);
+  if (auto item = take_or_throw(*channel)) return item;
+  check_may_wait();
+  ThreadWaiter entry(waiter);
+  channel->receivers.push_back(&entry);
+  const bool notified = wait_for(lock, waiter, deadline);
+  std::erase(channel->receivers, &entry);
+  if (auto item = take_or_throw(*channel)) return item;
+  if (notified) return {};
+  throw_error(errc::timed_out, "nothing arrived on channel " + std::to_string(channel->id) + " in time");
+}
+
+bool Connection::ended_or_throw(ChannelState& channel) {
+  if (!ended_here(channel)) return false;
+  throw_channel_error(channel);
+  if (end_ && !channel.closed) throw_end();
+  return true;
+}
+
+bool Connection::try_wait_end(ChannelState& channel) {
+  check_process();
+  const std::lock_guard lock(mutex_);
+  return ended_or_throw(channel);
+}
+
+void Connection::wait_end(const ChannelPtr& channel, Deadline deadline) {
+  Waiter waiter(*runtime_);
+  (void)wait_end(channel, waiter, deadline);
+}
+
+bool Connection::wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline deadline) {
+  check_process();
+  std::unique_lock lock(mutex_);
+  if (ended_or_throw(*channel)) return true;
+  check_may_wait();
+  if (CallbackScope::inside(*channel))
+    throw_error(errc::would_deadlock, "waitclose on channel " + std::to_string(channel->id) + " in its own callback");
+  ThreadWaiter entry(waiter);
+  // On the callback thread nobody can wait for the end's callback: receivers wake before it.
+  auto& waiters = on_callback_thread() ? channel->receivers : channel->end_waiters;
+  waiters.push_back(&entry);
+  const bool notified = wait_for(lock, waiter, deadline);
+  std::erase(waiters, &entry);
+  if (ended_or_throw(*channel)) return true;
+  if (notified) return false;  // by somebody else
+  throw_error(errc::timed_out, "channel " + std::to_string(channel->id) + " did not end in time");
+}
+
+void Connection::add_receiver(const ChannelPtr& channel, ChannelWaiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  if (!channel->arrived.empty() || !channel->receivable || channel->callback) return waiter.wake();
+  channel->receivers.push_back(&waiter);
+  runtime_->keep_going();
+}
+
+void Connection::add_end_waiter(const ChannelPtr& channel, ChannelWaiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  if (ended(*channel)) return waiter.wake();
+  channel->end_waiters.push_back(&waiter);
+  runtime_->keep_going();
+}
+
+bool Connection::remove_waiter(const ChannelPtr& channel, ChannelWaiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  return std::erase(channel->receivers, &waiter) + std::erase(channel->end_waiters, &waiter) > 0;
+}
+
+}  // namespace gangway::detail
