@@ -1,17 +1,21 @@
 """From HELLO to the end of the process."""
 import os
 import sys
+import _signal
 
-from .task import Tasks, leave, monotonic, rare, take_stdio
+from .task import Tasks, execute, leave, monotonic, on_demand, rare, runner, start_new_thread, take_stdio
 from .wire import BATCH, CUT, HELLO, MAX_FRAME, UNLIMITED, VERSION, getpid, pack_head
 from .errors import ProtocolError
 from .spelling import plain_loads, spell
 from .callbacks import await_callbacks
+from .green import green_ident, serve_green
 from .link import Link, link
+from .output import Output, guard
 
 
 def greet(self, payload):
     """The controller's HELLO, and ours."""
+    global runner
     config = plain_loads(payload)
     if type(config) is not dict or not {"protocol", "nonce"} <= set(config):
         raise ProtocolError("a HELLO without protocol or nonce")
@@ -33,6 +37,10 @@ def greet(self, payload):
         "implementation": sys.implementation.name, "pid": self.pid,
         "executable": (sys.executable or "").encode("utf-8", "replace").decode(),
     }
+    self.output = get("output")
+    self.green = self.execmodel not in ("thread", "main_thread_only")
+    if self.output or self.green:
+        runner = run_otherwise
     error = None
     if (config["protocol"][0] != 1 or self.execmodel != "thread"
             or "chdir" in config or "nice" in config or "env" in config):
@@ -40,7 +48,7 @@ def greet(self, payload):
     if error:
         reply["error"] = error
     if self.debug:
-        trace("creating workergateway on %r" % self)
+        start_new_thread(lambda: trace("creating workergateway on %r" % self), ())  # it may have to be sent
     nonce = "".join(map("{:02x}".format, config["nonce"]))
     marker = "<GW1 %s%s>\n" % (nonce[16:], nonce[:16])
     hello = spell(reply)
@@ -55,8 +63,11 @@ def settle(config):
     """Whatever is not the default; gives the text of what we cannot do."""
     if config["protocol"][0] != 1:
         return "protocol %r: this agent speaks 1.0" % (config["protocol"],)
-    if config["execmodel"] not in ("thread", "main_thread_only"):
-        return "execmodel %r" % config["execmodel"]
+    if link.green:
+        try:
+            __import__(link.execmodel)
+        except Exception as error:
+            return "execmodel %s: %s in %s" % (link.execmodel, error, sys.executable)
     try:
         for name, value in config.get("env", {}).items():  # UTF-8 whatever the locale says
             os.environb[name.encode()] = value.encode()
@@ -71,6 +82,28 @@ def settle(config):
 
 
 @rare
+def run_otherwise(channel, request):
+    """Stands for execute()."""
+    try:
+        if link.green:
+            return serve_green(channel, request, start_output().run if link.output else execute)
+        run = start_output().run
+    except OSError as error:  # the connection was lost before the part came
+        return str(error)
+    return run(channel, request)
+
+
+@on_demand("output")
+def start_output():
+    with guard:
+        if type(link.output) is dict:
+            if link.green:
+                Output.here = staticmethod(green_ident)
+            link.output = Output(link.channel_by_id(link.output["channel"]), link.output["streams"])
+        return link.output
+
+
+@on_demand("trace")
 def trace(text):
     """EXECNET-SURFACE.md, section 11. Never raises."""
     try:
@@ -119,6 +152,7 @@ def main():
     widen(fd_out)
     link = Link(fd_in, fd_out)
     watch_forks(link)
+    _signal.signal(2, lambda number, frame: link.on_sigint(frame))
     Tasks(link).serve()
     if link.calls is not None:
         await_callbacks()

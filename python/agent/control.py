@@ -1,10 +1,10 @@
 """Channels come and go: OPEN, CREDIT, CLOSE and the other control frames."""
 from _weakref import ref
 
-from .task import on_demand, rare
+from .task import on_demand, rare, start_new_thread
 from .wire import (
     CLOSE, CLOSE_ERROR, CREDIT, CUT, HELLO, INTERRUPT, LAST_MESSAGE, OPEN, PART, PING, PONG, RECONFIGURE, STACKS,
-    STACKS_REPLY, STATUS, STATUS_REPLY,    TERMINATE, part, unpack_u64)
+    STACKS_REPLY, STATUS, STATUS_REPLY, TERMINATE, part, unpack_u64)
 from .errors import ProtocolError, RemoteError
 from .spelling import spell
 from .channel import Channel
@@ -114,6 +114,8 @@ class Control:
             take_part(payload)
         elif kind == INTERRUPT:
             self.check_known(number)
+            if number in self.tasks:
+                start_new_thread(self.interrupt_soon, (self.tasks[number][2],))
         elif kind != PONG:
             self.closed_by_peer(kind, number, payload)
 

@@ -33,16 +33,18 @@ from .task import get_ident, rare
 from .wire import allocate_lock, getpid
 from .channel import Gateway
 from .waiting import Waiting
+from .interrupt import Interrupts
 from .writer import Writer
 from .reader import Reader
 from .receiver import Receiver
 from .control import Control
 
 
-class Link(Waiting, Writer, Reader, Receiver, Control):
+class Link(Waiting, Interrupts, Writer, Reader, Receiver, Control):
     """The connection: frames in and out, who leads, and the backend of task.py."""
 
     # Of the connection.
+    signalled = False  # a SIGINT of ours is on its way
     greeted = False
     forked = False
     lost = None  # the EOFError that ended the connection
@@ -85,7 +87,7 @@ class Link(Waiting, Writer, Reader, Receiver, Control):
         self.bell.acquire()
         self.channels = {}  # id -> weak reference
         self.closed = {}  # id -> weak reference to a channel that somebody still has
-        self.tasks = {}  # id -> (request, when it came)
+        self.tasks = {}  # id -> (request, when it came, Channel)
         self.opening = {}  # id -> Channel that nobody holds yet
         self.control = []  # frames that overtake items
         self.out = []  # small frames, paid for
@@ -93,6 +95,7 @@ class Link(Waiting, Writer, Reader, Receiver, Control):
         self.dropped = []  # ids of channels that were collected
         self.followers = {}  # bells of threads that wait while another leads
         self.main_bells = []
+        self.interrupts = {}
         self.jobs = deque()
         self.main_jobs = deque()  # those that only the main thread may take
 

@@ -167,7 +167,7 @@ class Inline(ast.NodeTransformer):
 PUBLIC_NAMES = set("""
     channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error mode proxyclose callback endmarker py2str_as_py3str
     py3str_as_py2str
-    parts compiled bundle codes path Rare VERSION MAIN_THREAD_ONLY_DEADLOCK_TEXT INTERRUPT_TEXT
+    parts compiled bundle codes path Rare VERSION INTERRUPT_TEXT
 """.split())
 # ... and attributes.
 PUBLIC_ATTRIBUTES = set("""
@@ -185,7 +185,7 @@ def foreign_attributes():
         os, sys, time, io, _thread, _signal, select, struct, threading, traceback, linecache, importlib,
         bytes, bytearray, str, int, float, complex, list, tuple, dict, set, memoryview, collections.deque, io.BytesIO,
         struct.Struct, select.poll(), _thread.RLock(), _thread.allocate_lock(), sys.stdout, sys.implementation,
-        pickle, pickle.Pickler, pickle._Pickler, _pickle, threading.Thread, traceback.TracebackException,
+        pickle, pickle.Pickler, pickle._Pickler, _pickle, threading.Thread, threading.Event, traceback.TracebackException,
         traceback.StackSummary, traceback.FrameSummary, importlib.machinery.ModuleSpec,
         importlib.machinery.SourceFileLoader, OSError]
     names = {"stack", "f_code", "co_filename", "exceptions", "cache", "_active", "_ident", "_main_thread",

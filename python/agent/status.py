@@ -37,7 +37,7 @@ def tasks():
     now = monotonic()
     return [
         {"channel": number, "source": source_name(request), "age": now - since, "thread": thread_of(request)}
-        for number, (request, since) in list(link.tasks.items())[:MOST_TOLD]]
+        for number, (request, since, _) in list(link.tasks.items())[:MOST_TOLD]]
 
 
 def source_name(request):
@@ -81,7 +81,7 @@ def stacks():
     own frames."""
     roles = {link.main_ident: ["main thread"]}
     numbers = {link.main_ident: link.pid}
-    for number, (request, _) in list(link.tasks.items()):
+    for number, (request, *_) in list(link.tasks.items()):
         ident = request.get(None)
         if ident:
             roles.setdefault(ident, []).append("task of channel %d" % number)

@@ -14,7 +14,7 @@ The agent gives it a *backend*: the connection, seen from the tasks.
     backend.push_job(job)
         Puts a job back to the front, for next_job(True) only.
     channel._executing
-        Set to True before the user's code runs: the channel of a running task
+        Set to the thread before the user's code runs: the channel of a running task
         refuses an explicit close() with an OSError that says "explicit".
     channel._finish(text)
         Called when the task is over: CLOSE, or CLOSE_ERROR with the text. Nothing
@@ -38,10 +38,9 @@ import sys
 import time
 import _thread
 
-MAIN_THREAD_ONLY_DEADLOCK_TEXT = (
-    "concurrent remote_exec would cause deadlock: this worker runs tasks in its main "
-    "thread only (execmodel main_thread_only), and a task is running there"
-)
+from .green import green_attribute
+from .sleep import replace_sleep
+
 INTERRUPT_TEXT = "keyboard-interrupted"
 
 MAX_ERROR_TEXT = 65536  # bytes; the limit of a CLOSE_ERROR frame
@@ -128,10 +127,15 @@ class Tasks:
 
     @rare
     def dispatch_jobs(self):
-        take = self.wait_for_main if self.backend.execmodel == "main_thread_only" else self.spawn
         job = self.backend.next_job(False)
         while job is not None:
-            take(job)
+            try:
+                if self.backend.execmodel == "thread":
+                    self.start_thread(job)
+                else:
+                    self.wait_for_main(job)
+            except OSError as error:  # the connection was lost before the part came
+                job[0]._finish(str(error))
             job = self.backend.next_job(False)
         sleep(END_GRACE)
         os.kill(os.getpid(), 2)  # SIGINT: KeyboardInterrupt where the main thread is
@@ -139,7 +143,7 @@ class Tasks:
         exit_hard(1)
 
     @rare
-    def spawn(self, job):
+    def start_thread(self, job):
         with self.guard:
             self.in_threads += 1
         try:
@@ -151,8 +155,14 @@ class Tasks:
     @rare
     def run_in_thread(self, job):
         try:
-            ensure_threading(self.main_ident)
+            try:
+                ensure_threading(self.main_ident)
+                replace_sleep(self.main_ident)
+            except OSError:
+                pass  # the connection was lost before the part came
             run(job[0], job[1])
+        except KeyboardInterrupt:  # just before or after the task
+            job[0]._finish(INTERRUPT_TEXT)
         finally:
             self.thread_ended()
 
@@ -163,7 +173,7 @@ class Tasks:
             if self.all_done and not self.in_threads:
                 self.all_done.release()
 
-    @rare
+    @on_demand("main_thread_only")
     def wait_for_main(self, job):
         """main_thread_only: the job is the main thread's if it is free within a second."""
         with self.guard:
@@ -172,17 +182,24 @@ class Tasks:
                 start_new_thread(self.refuse_late_jobs, ())
         self.backend.push_job(job)
 
-    @rare
+    @on_demand("main_thread_only")
     def refuse_late_jobs(self):
         while self.waiting:
             deadline, job = self.waiting[0]
             sleep(max(0, deadline - monotonic()))
             if claim(job):
-                job[0]._finish(MAIN_THREAD_ONLY_DEADLOCK_TEXT)
+                job[0]._finish(deadlock_text())
             with self.guard:
                 del self.waiting[0]
                 if not self.waiting:
                     return
+
+
+@on_demand("main_thread_only")
+def deadlock_text():
+    return (
+        "concurrent remote_exec would cause deadlock: this worker runs tasks in its main "
+        "thread only (execmodel main_thread_only), and a task is running there")
 
 
 def claim(job):
@@ -192,8 +209,8 @@ def claim(job):
 
 def run(channel, request):
     request[0] = get_native_id()
-    channel._executing = True
-    channel._finish(execute(channel, request))
+    channel._executing = get_ident()
+    channel._finish(runner(channel, request))
 
 
 def execute(channel, request):
@@ -214,6 +231,8 @@ def execute(channel, request):
         return error_text(error)
     return None
 
+
+runner = execute  # or what does more around it (output.py, for one)
 
 sources = {}  # file name -> linecache entry
 
@@ -295,7 +314,7 @@ def error_text(error):
     return data.decode("utf-8", "ignore")
 
 
-@rare
+@on_demand("threads")
 def ensure_threading(main_ident):
     """Imports threading for a thread that is not the main one.
 
@@ -373,6 +392,8 @@ class ExecModel:
         return "<ExecModel %r>" % self.backend
 
     def __getattr__(self, name):
+        if self.backend in ("gevent", "eventlet"):
+            return green_attribute(self.backend, name)
         return execmodel_attribute(name)
 
 
@@ -387,7 +408,7 @@ def execmodel_attribute(name):
     if name == "Lock":
         return importlib.import_module("threading").RLock
     if name == "sleep":
-        return sleep
+        return time.sleep
     if name == "start":
         return lambda func, args=(): start_new_thread(func, args)
     if name == "fdopen":

@@ -6,6 +6,7 @@
 namespace gangway::python {
 
 extern const std::string_view frozen_task;    // python/agent/task.py
+extern const std::string_view frozen_sleep;   // python/agent/sleep.py
 extern const std::string_view frozen_native;  // python/native/native.py
 
 }  // namespace gangway::python

@@ -79,8 +79,10 @@ PyRef next_dispatched_job() {
     switch (event) {
       case Agent::Event::ended: return PyRef::share(Py_None);
       case Agent::Event::interrupts:
-        for (const ThreadId thread : agent().take_thread_interrupts())
+        for (const ThreadId thread : agent().take_thread_interrupts()) {
           (void)PyThreadState_SetAsyncExc(thread, PyExc_KeyboardInterrupt);
+          PyRef::check(PyObject_CallFunction(PyDict_GetItemString(module().dict, "wake"), "k", thread));
+        }
         break;
       case Agent::Event::job:
         if (PyRef object = job_object(std::move(*job))) return object;
@@ -196,6 +198,7 @@ void run() {
     check_status(PyDict_SetItem(environment.get(), text(name).get(), text(value).get()));
   set("environment", std::move(environment));
   execute(frozen_task);
+  execute(frozen_sleep);
   execute(frozen_native);
   module().gateway = name_of("gateway");
   module().remote_error = name_of("RemoteError");
