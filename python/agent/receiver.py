@@ -149,7 +149,7 @@ class Receiver:
             with self.wire:
                 channel._give(channel._since)
                 channel._since = 0
-        self.tasks[channel.id] = request, monotonic(), channel, channel
+        self.tasks[channel.id] = request, monotonic(), channel
         self.jobs.append((channel, request))
         if self.main_idle:
             self.wake(self.main_bells)
