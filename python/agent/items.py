@@ -115,7 +115,7 @@ def dumps(item):
         data = spell(item)
     size = len(data)
     if (
-        b"\xed" in data  # surrogates start with it, and some eastern scripts
+        b"\xed" in data and type(item) is not float  # surrogates start with it, and some eastern scripts
         or size > MAX_INT and b"\x8b" in data  # LONG4
         # Up to 3.11 the pickler gives up at the recursion limit, no higher than ours by default.
         or size > 2 * MAX_DEPTH and (sys.version_info >= (3, 12) or sys.getrecursionlimit() > MAX_DEPTH or not readv)
