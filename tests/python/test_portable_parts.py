@@ -30,6 +30,7 @@ def send_part(agent, name):
 @pytest.mark.core
 def test_part_is_asked_for_once_and_used(agent):
     deaf(agent)
+    send_part(agent, "threads")  # the second task's own need
     number = agent.remote_exec(ASK)
     other = agent.remote_exec(ASK)
     assert needs(agent) == (NEED, 0, b"gateway")
