@@ -3,11 +3,12 @@ import os
 import sys
 import _signal
 
-from .task import Tasks, leave, monotonic, on_demand, rare, runner, start_new_thread, take_stdio
+from .task import Tasks, execute, leave, monotonic, on_demand, rare, runner, start_new_thread, take_stdio
 from .wire import BATCH, CUT, HELLO, MAX_FRAME, UNLIMITED, VERSION, getpid, pack_head
 from .errors import ProtocolError
 from .spelling import plain_loads, spell
 from .callbacks import await_callbacks
+from .green import green_ident, serve_green
 from .link import Link, link
 from .output import Output, guard
 
@@ -37,8 +38,9 @@ def greet(self, payload):
         "executable": (sys.executable or "").encode("utf-8", "replace").decode(),
     }
     self.output = get("output")
-    if self.output:
-        runner = run_with_output
+    self.green = self.execmodel not in ("thread", "main_thread_only")
+    if self.output or self.green:
+        runner = run_otherwise
     error = None
     if (config["protocol"][0] != 1 or self.execmodel != "thread"
             or "chdir" in config or "nice" in config or "env" in config):
@@ -61,8 +63,11 @@ def settle(config):
     """Whatever is not the default; gives the text of what we cannot do."""
     if config["protocol"][0] != 1:
         return "protocol %r: this agent speaks 1.0" % (config["protocol"],)
-    if config["execmodel"] not in ("thread", "main_thread_only"):
-        return "execmodel %r" % config["execmodel"]
+    if link.green:
+        try:
+            __import__(link.execmodel)
+        except Exception as error:
+            return "execmodel %s: %s in %s" % (link.execmodel, error, sys.executable)
     try:
         for name, value in config.get("env", {}).items():  # UTF-8 whatever the locale says
             os.environb[name.encode()] = value.encode()
@@ -77,18 +82,23 @@ def settle(config):
 
 
 @rare
-def run_with_output(channel, request):
+def run_otherwise(channel, request):
+    """Stands for execute()."""
     try:
-        output = start_output()
-    except OSError as error:  # the connection is gone
+        if link.green:
+            return serve_green(channel, request, start_output().run if link.output else execute)
+        run = start_output().run
+    except OSError as error:  # the connection was lost before the part came
         return str(error)
-    return output.run(channel, request)
+    return run(channel, request)
 
 
 @on_demand("output")
 def start_output():
     with guard:
         if type(link.output) is dict:
+            if link.green:
+                Output.here = staticmethod(green_ident)
             link.output = Output(link.channel_by_id(link.output["channel"]), link.output["streams"])
         return link.output
 

@@ -113,6 +113,8 @@ class Reference:
 def set_callback(channel, function, endmarker):
     if not callable(function):
         raise TypeError("%r is not callable" % (function,))
+    if link.calls is None:
+        ensure_threading(link.main_ident)  # here, as its part may not come any more when the thread begins
     with link.wire:
         queue = channel._items
         if type(queue) is Callback:
@@ -157,7 +159,6 @@ def call_back():
     """The callback thread."""
     try:
         link.caller = get_ident()
-        ensure_threading(link.main_ident)
         while True:
             link.wait(lambda: link.calls or link.lost, link.call_bells, None)
             with link.wire:  # end() says that the connection is lost before it tells the channels

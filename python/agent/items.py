@@ -101,7 +101,7 @@ def dumps(item):
         or b"\x93" in data and sys.version_info < (3, 8)  # STACK_GLOBAL
     ):
         audit(item)
-    elif b"\xed" in data or size > MAX_INT and b"\x8b" in data:  # for looks_bad()
+    elif b"\xed" in data and type(item) is not float or size > MAX_INT and b"\x8b" in data:  # for looks_bad()
         audit(item, size)
     return data
 

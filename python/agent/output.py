@@ -27,6 +27,8 @@ STDOUT, STDERR = 1, 2  # descriptors, and what they are called on the wire
 class Output:
     """Who prints what, and the lines that are not complete. Any thread."""
 
+    here = staticmethod(get_ident)  # green threads have another
+
     def __init__(self, channel, streams):
         self.channel = channel
         self.pid = os.getpid()
@@ -43,7 +45,7 @@ class Output:
             sys.stderr = TaskStream(self, STDERR, sys.stderr)
 
     def run(self, channel, request):
-        me = get_ident()
+        me = self.here()
         self.tasks[me] = channel.id
         try:
             return execute(channel, request)
@@ -67,7 +69,7 @@ class Output:
 
     def task_here(self):
         """The task that prints here; 0 when it is not known."""
-        return self.tasks.get(get_ident()) or self.only_task()
+        return self.tasks.get(self.here()) or self.only_task()
 
     def only_task(self):
         tasks = list(self.tasks.values())
@@ -208,7 +210,7 @@ class TaskStream(__import__("io").TextIOBase):
         if self.outside and (not task or caller.f_code.co_filename == execute.__code__.co_filename):
             self.outside.write(data.decode("utf-8", "replace"))  # what the agent itself says
         elif data:
-            output.add(get_ident(), self.number, task, data)
+            output.add(output.here(), self.number, task, data)
 
     def in_child(self, data):
         """It has the descriptors, but no connection. Whole lines here, too."""

@@ -185,7 +185,7 @@ def foreign_attributes():
         os, sys, time, io, _thread, _signal, select, struct, threading, traceback, linecache, importlib,
         bytes, bytearray, str, int, float, complex, list, tuple, dict, set, memoryview, collections.deque, io.BytesIO,
         struct.Struct, select.poll(), _thread.RLock(), _thread.allocate_lock(), sys.stdout, sys.implementation,
-        pickle, pickle.Pickler, pickle._Pickler, _pickle, threading.Thread, traceback.TracebackException,
+        pickle, pickle.Pickler, pickle._Pickler, _pickle, threading.Thread, threading.Event, traceback.TracebackException,
         traceback.StackSummary, traceback.FrameSummary, importlib.machinery.ModuleSpec,
         importlib.machinery.SourceFileLoader, OSError]
     names = {"stack", "f_code", "co_filename", "exceptions", "cache", "_active", "_ident", "_main_thread",

@@ -38,6 +38,7 @@ import sys
 import time
 import _thread
 
+from .green import green_attribute
 from .sleep import replace_sleep
 
 INTERRUPT_TEXT = "keyboard-interrupted"
@@ -126,10 +127,15 @@ class Tasks:
 
     @rare
     def dispatch_jobs(self):
-        take = self.wait_for_main if self.backend.execmodel == "main_thread_only" else self.spawn
         job = self.backend.next_job(False)
         while job is not None:
-            take(job)
+            try:
+                if self.backend.execmodel == "thread":
+                    self.start_thread(job)
+                else:
+                    self.wait_for_main(job)
+            except OSError as error:  # the connection was lost before the part came
+                job[0]._finish(str(error))
             job = self.backend.next_job(False)
         sleep(END_GRACE)
         os.kill(os.getpid(), 2)  # SIGINT: KeyboardInterrupt where the main thread is
@@ -137,7 +143,7 @@ class Tasks:
         exit_hard(1)
 
     @rare
-    def spawn(self, job):
+    def start_thread(self, job):
         with self.guard:
             self.in_threads += 1
         try:
@@ -386,6 +392,8 @@ class ExecModel:
         return "<ExecModel %r>" % self.backend
 
     def __getattr__(self, name):
+        if self.backend in ("gevent", "eventlet"):
+            return green_attribute(self.backend, name)
         return execmodel_attribute(name)
 
 

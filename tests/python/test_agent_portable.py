@@ -153,8 +153,8 @@ def test_wrong_major_version_is_refused_in_hello(python):
 
 
 def test_unknown_execmodel_is_refused_in_hello(python):
-    with start(python, hello={"execmodel": "gevent"}) as agent:
-        assert "gevent" in agent.hello["error"]
+    with start(python, hello={"execmodel": "purple"}) as agent:
+        assert "execmodel purple" in agent.hello["error"]
         assert agent.finish() == 1
 
 
@@ -1280,7 +1280,7 @@ def test_flood_of_control_frames_ends_an_agent_that_cannot_answer(python):
 
 def test_debug_traces_to_stderr(python):
     with start(python, hello={"debug": 2}) as agent:
-        agent.run("pass")
+        agent.run("import time; time.sleep(0.2)")
         agent.terminate()
         assert b"creating workergateway" in agent.stderr.splitlines()[0]
         assert agent.stderr.startswith(b"[")
@@ -1288,7 +1288,7 @@ def test_debug_traces_to_stderr(python):
 
 def test_debug_traces_to_a_file(python, tmp_path):
     with start(python, hello={"debug": 1}, env=dict(os.environ, TMPDIR=str(tmp_path))) as agent:
-        agent.run("pass")
+        agent.run("import time; time.sleep(0.2)")
         agent.terminate()
     [name] = os.listdir(str(tmp_path))
     assert "creating workergateway" in (tmp_path / name).read_text()

@@ -180,7 +180,7 @@ import gc
 class Loud:
     def __init__(self): self.me = self
     def __del__(self): print("z" * 99)
-gc.set_threshold(10)
+getattr(gc, "set_threshold", int)(10)
 total = 0
 for item in channel:
     Loud()
