@@ -313,6 +313,7 @@ std::string Connection::error_text(const ChannelState& channel) {
 void Connection::reconfigure(const ChannelPtr& channel, StringOptions options) {
   check_process();
   const std::lock_guard lock(mutex_);
+  on_need("strings");
   machine_.reconfigure(*channel, options);
   write_out();
 }
@@ -320,6 +321,7 @@ void Connection::reconfigure(const ChannelPtr& channel, StringOptions options) {
 void Connection::reconfigure(StringOptions options) {
   check_process();
   const std::lock_guard lock(mutex_);
+  on_need("strings");  // a portable agent needs it to handle the frame
   machine_.reconfigure_later_channels(options);
   write_out();
 }

@@ -57,7 +57,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
     /// The peer's HELLO; a text returned is a reason to end the connection.
     [[nodiscard]] virtual std::optional<std::string> on_hello(const Value& hello) = 0;
     /// The controller's: the zlib stream of a part (wire.md, section 8), if there is one of
-    /// this name. Each goes out once.
+    /// this name. Each goes out once: when the agent asks, or ahead of a frame that needs it.
     [[nodiscard]] virtual std::optional<Bytes> on_need(std::string_view) { return {}; }
     /// The agent's: a part has come.
     virtual void on_part(std::string_view, std::span<const std::byte>) {}

@@ -20,6 +20,7 @@ Bytes Connection::request(ControlKind kind, void (Multiplexer::*ask)(std::uint64
   check_may_wait();
   const std::uint64_t number = next_request_++;
   Request request(*runtime_, kind);
+  if (kind != ControlKind::ping) on_need("status");  // a portable agent cannot ask while it answers
   (machine_.*ask)(number);
   requests_.emplace(number, &request);
   const bool notified = wait_for(lock, request.waiter, deadline);

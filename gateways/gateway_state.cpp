@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent_bundle.hpp"
 #include "core/escape.hpp"
 #include "core/trace.hpp"
 
@@ -92,6 +93,12 @@ std::optional<std::string> GatewayState::on_hello(const Value& hello) {
   connection_->set_peer_max_item(bootstrap_.peer_max_item());
   process_->set_worker(static_cast<pid_t>(bootstrap_.info().pid));
   return {};
+}
+
+std::optional<Bytes> GatewayState::on_need(std::string_view part) {
+  const std::string_view source = portable_part(part);
+  if (source.empty() || bootstrap_.info().agent == "native") return {};
+  return Bytes(source);
 }
 
 // --- liveness

@@ -59,6 +59,7 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   void start();
 
   std::optional<std::string> on_hello(const Value& hello) override;
+  std::optional<Bytes> on_need(std::string_view part) override;
   void on_pong() override;
   void on_stream_end(ConnectionEnd end) override;
 

@@ -36,8 +36,8 @@ def resident_memory():
 def tasks():
     now = monotonic()
     return [
-        {"channel": number, "source": source_name(request), "age": now - since, "thread": thread_of(request)}
-        for number, (request, since, _) in list(link.tasks.items())[:MOST_TOLD]]
+        {"channel": number, "source": source_name(request), "age": now - since, "thread": thread_of(request, channel)}
+        for number, (request, since, channel) in list(link.tasks.items())[:MOST_TOLD]]
 
 
 def source_name(request):
@@ -47,11 +47,11 @@ def source_name(request):
     return name.encode("utf-8", "replace")[-LONGEST_SOURCE:].decode("utf-8", "ignore")
 
 
-def thread_of(request):
+def thread_of(request, channel):
     """As the operating system numbers it; 0 before the task runs, and where Python does not
     tell: 3.6 and 3.7 know the main thread only."""
     number = request.get(0, 0)
-    return number or (link.pid if request.get(None) == link.main_ident else 0)
+    return number or (link.pid if channel._executing == link.main_ident else 0)
 
 
 def queued():
@@ -81,11 +81,11 @@ def stacks():
     own frames."""
     roles = {link.main_ident: ["main thread"]}
     numbers = {link.main_ident: link.pid}
-    for number, (request, *_) in list(link.tasks.items()):
-        ident = request.get(None)
+    for number, (request, _, channel) in list(link.tasks.items()):
+        ident = channel._executing
         if ident:
             roles.setdefault(ident, []).append("task of channel %d" % number)
-            numbers[ident] = thread_of(request) or ident
+            numbers[ident] = thread_of(request, channel) or ident
     if link.calls is not None:
         roles.setdefault(link.caller, []).append("callbacks")
     own = execute.__code__.co_filename

@@ -260,7 +260,7 @@ def test_registration_outlives_the_channel_object(python):
 
 
 def test_channel_that_nobody_has_closes_when_nothing_more_can_come(agent):
-    main, number = task(agent, "c.setcallback(channel.send, endmarker='end')\ndel c\nchannel.receive()")
+    main, number = task(agent, "c.setcallback(channel.send, endmarker='end')\ndel c\nimport gc; gc.collect(); gc.collect()\nchannel.receive()")
     agent.wait_for(lambda kind, n, _: (kind, n) == (LAST_MESSAGE, number))
     agent.write(frame(LAST_MESSAGE, number))
     assert agent.receive(main) == "end"
@@ -269,7 +269,7 @@ def test_channel_that_nobody_has_closes_when_nothing_more_can_come(agent):
 
 
 def test_error_of_a_channel_that_nobody_has_is_a_warning(agent):
-    main, number = task(agent, "c.setcallback(channel.send, endmarker='end')\ndel c\nchannel.receive()")
+    main, number = task(agent, "c.setcallback(channel.send, endmarker='end')\ndel c\nimport gc; gc.collect(); gc.collect()\nchannel.receive()")
     agent.wait_for(lambda kind, n, _: (kind, n) == (LAST_MESSAGE, number))
     agent.write(frame(CLOSE_ERROR, number, b"broken"))
     assert agent.receive(main) == "end"
@@ -395,6 +395,8 @@ def test_sendonly_channel(agent):
         "try: c.receive()\n"
         "except EOFError: channel.send('end')\n"
         "c.send('to the callback')\n"
+        "channel.receive()\n"
+        "del c; import gc; gc.collect()\n"
         "channel.receive()")
     agent.write(item_frames(number, 1) + frame(LAST_MESSAGE, number))
     assert agent.receive(main) == "waited"

@@ -1,6 +1,7 @@
 """Parts of the portable agent that the controller has and sends (spec-docs/wire.md, section 8)."""
 import os
 import sys
+import time
 import zlib
 
 import pytest
@@ -29,7 +30,6 @@ def send_part(agent, name):
 @pytest.mark.core
 def test_part_is_asked_for_once_and_used(agent):
     deaf(agent)
-    send_part(agent, "threads")  # for the second task
     number = agent.remote_exec(ASK)
     other = agent.remote_exec(ASK)
     assert needs(agent) == (NEED, 0, b"gateway")
@@ -69,16 +69,17 @@ def test_interrupted_wait_can_be_repeated(agent):
     number = agent.remote_exec(
         "import _thread, os\n"
         "channel.receive()\n"
-        "_thread.start_new_thread(lambda: (channel.receive(), os.kill(os.getpid(), 2)), ())\n"
+        "_thread.start_new_thread(lambda: (channel.receive(), os.kill(os.getpid(), 2), channel.send('killed')), ())\n"
         "try:\n    channel.gateway\n"
         "except KeyboardInterrupt:\n    channel.send(channel.gateway.id)")
     agent.send(number, 0)
     needs(agent)
     agent.send(number, 1)
-    agent.ping()
+    assert agent.receive(number) == "killed"
+    time.sleep(0.2)
     send_part(agent, "gateway")
     assert agent.receive(number) == "gw-worker"
-    assert not [entry for entry in agent.frames if entry[0] == NEED and entry[2] == b"gateway"]
+    assert not [entry for entry in agent.frames if entry == (NEED, 0, b"gateway")]
 
 
 @pytest.mark.parametrize("end", ["terminate", "half_close"])
@@ -86,7 +87,7 @@ def test_lost_connection_ends_the_wait(python, end, tmp_path):
     result = tmp_path / "result"
     with start(python) as agent:
         deaf(agent)
-        agent.remote_exec("try: channel.gateway\nexcept OSError as e: open(%r, 'w').write(str(e))" % str(result))
+        agent.remote_exec("try: channel.gateway\nexcept OSError as e:\n    with open(%r, 'w') as file: file.write(str(e))" % str(result))
         needs(agent)
         if end == "terminate":
             agent.write(frame(TERMINATE))

@@ -88,7 +88,7 @@ def test_status_is_answered_while_the_tasks_are_busy(agent):
 def test_stacks_of_tasks(agent):
     main = agent.remote_exec("def inner(): channel.receive()\ndef outer(): inner()\nchannel.send(0)\nouter()")
     agent.receive(main)
-    other = agent.remote_exec("import time\nchannel.send(0)\ndef sleeper(): time.sleep(1000)\nsleeper()")
+    other = agent.remote_exec("import time\nchannel.send(0)\ndef sleeper(): time.sleep(1000)\nsleeper()", file="other.py")
     agent.receive(other)
     wait_until(lambda: "in sleeper" in stacks(agent) and "in inner" in stacks(agent))
     blocks = stacks(agent).split("\n\n")
