@@ -30,6 +30,7 @@ def send_part(agent, name):
 @pytest.mark.core
 def test_part_is_asked_for_once_and_used(agent):
     deaf(agent)
+    send_part(agent, "threads")  # for the second task
     number = agent.remote_exec(ASK)
     other = agent.remote_exec(ASK)
     assert needs(agent) == (NEED, 0, b"gateway")
@@ -77,6 +78,7 @@ def test_interrupted_wait_can_be_repeated(agent):
     agent.send(number, 1)
     assert agent.receive(number) == "killed"
     time.sleep(0.2)
+    agent.ping()  # and the agent's own one is answered: that is what wakes it
     send_part(agent, "gateway")
     assert agent.receive(number) == "gw-worker"
     assert not [entry for entry in agent.frames if entry == (NEED, 0, b"gateway")]
