@@ -31,8 +31,11 @@ std::int64_t int_of(const Dict& hello, std::string_view key, std::int64_t otherw
 
 ExecModel execmodel_of(const XSpec& spec) {
   const ExecModel model = spec.execmodel().value_or(ExecModel::thread);
-  if (model != ExecModel::thread && model != ExecModel::main_thread_only)
-    spec.reject("execmodel", "this version has the execution models thread and main_thread_only");
+  // The embedded interpreter waits in C++, which no hub of green threads knows of.
+  const bool green = model == ExecModel::gevent || model == ExecModel::eventlet;
+  if (green && spec.python_command().empty())
+    spec.reject("execmodel", "the native agent has no green threads; python=python3 takes an interpreter that has " +
+                                 std::string(to_string(model)));
   return model;
 }
 

@@ -48,7 +48,7 @@ def greet(self, payload):
     if error:
         reply["error"] = error
     if self.debug:
-        start_new_thread(lambda: trace("creating workergateway on %r" % self), ())  # it may have to be sent
+        start_new_thread(lambda: trace_start(), ())  # which has to be sent first
     nonce = "".join(map("{:02x}".format, config["nonce"]))
     marker = "<GW1 %s%s>\n" % (nonce[16:], nonce[:16])
     hello = spell(reply)
@@ -101,6 +101,11 @@ def start_output():
                 Output.here = staticmethod(green_ident)
             link.output = Output(link.channel_by_id(link.output["channel"]), link.output["streams"])
         return link.output
+
+
+@on_demand("trace")
+def trace_start():
+    trace("creating workergateway on %r" % link)
 
 
 @on_demand("trace")

@@ -51,6 +51,7 @@ class Interrupts:
             for _, _, channel in list(self.tasks.values()):
                 if channel._executing == me:
                     self.interrupts[me] = mark = [channel]
+                    self.wake_for_interrupt(me)
                     start_new_thread(self.interrupt_soon, (channel, mark))
 
     @rare
@@ -83,7 +84,7 @@ class Interrupts:
             sleep(0.002)
         del self.interrupts[me]
 
-    @on_demand("interrupt")
+    @rare
     def wake_for_interrupt(self, ident):
         """Lets a thread that waits look around."""
         while self.followers:
