@@ -29,8 +29,8 @@ constexpr std::chrono::milliseconds stuck_after{50};
 constexpr std::chrono::milliseconds stuck_after_unknown{500};
 constexpr std::chrono::milliseconds stuck_tick{2};
 
-constexpr std::size_t most_told = 100;          // tasks, and channels
-constexpr std::size_t longest_source = 200;     // bytes
+constexpr std::size_t most_told = 100;       // tasks, and channels
+constexpr std::size_t longest_source = 200;  // bytes
 
 double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -186,9 +186,8 @@ class Agent::StacksRequest : public std::enable_shared_from_this<StacksRequest> 
 };
 
 void Agent::on_stacks(std::uint64_t number) {
-  boost::asio::post(runtime_->io(), [self = shared_from_this(), number] {
-    std::make_shared<StacksRequest>(self, number)->start();
-  });
+  boost::asio::post(runtime_->io(),
+                    [self = shared_from_this(), number] { std::make_shared<StacksRequest>(self, number)->start(); });
 }
 
 }  // namespace gangway::python
