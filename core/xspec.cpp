@@ -471,8 +471,8 @@ OutputMode XSpec::output_mode(std::string_view key, OutputMode usual) const {
   for (const OutputMode mode : {usual, OutputMode::forward, OutputMode::callback}) {
     if (*value == to_string(mode)) return mode;
   }
-  reject(key, std::string(key) + "= is " + std::string(to_string(usual)) + ", forward or callback, not " +
-                  quoted(*value));
+  reject(key,
+         std::string(key) + "= is " + std::string(to_string(usual)) + ", forward or callback, not " + quoted(*value));
 }
 
 OutputMode XSpec::stdout_mode() const { return output_mode("stdout", OutputMode::null); }

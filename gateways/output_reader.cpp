@@ -11,8 +11,8 @@
 
 namespace gangway::detail {
 
-OutputReader::OutputReader(std::shared_ptr<Connection> connection, Connection::ChannelPtr channel,
-                           std::string gateway, Sinks sinks)
+OutputReader::OutputReader(std::shared_ptr<Connection> connection, Connection::ChannelPtr channel, std::string gateway,
+                           Sinks sinks)
     : connection_(std::move(connection)),
       channel_(std::move(channel)),
       gateway_(std::move(gateway)),
@@ -52,8 +52,8 @@ void OutputReader::read() {
 
 std::optional<Output> OutputReader::decode(InItem item) const {
   try {
-    const Value value = item.kind == ItemKind::integer ? Value(item.integer)
-                                                       : decode_item(item.kind, std::move(item.payload), nullptr);
+    const Value value =
+        item.kind == ItemKind::integer ? Value(item.integer) : decode_item(item.kind, std::move(item.payload), nullptr);
     const Tuple& told = value.as_tuple();
     const std::int64_t channel = told.at(0).as_int();
     const std::int64_t stream = told.at(1).as_int();

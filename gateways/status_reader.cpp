@@ -27,9 +27,7 @@ std::chrono::duration<double> seconds_of(const Value& value) {
 }
 
 /// They are shown on terminals.
-std::string text_of(const Value& value) {
-  return value.is_str() ? escape_for_display(value.as_str()) : std::string();
-}
+std::string text_of(const Value& value) { return value.is_str() ? escape_for_display(value.as_str()) : std::string(); }
 
 const Value& value_at(const Dict& dict, std::string_view key) {
   static const Value none;
@@ -43,8 +41,8 @@ std::int64_t int_at(const Dict& dict, std::string_view key) {
 }
 
 TaskStatus task_of(const Dict& task) {
-  return {channel_of(value_at(task, "channel")), text_of(value_at(task, "source")),
-          seconds_of(value_at(task, "age")), int_at(task, "thread")};
+  return {channel_of(value_at(task, "channel")), text_of(value_at(task, "source")), seconds_of(value_at(task, "age")),
+          int_at(task, "thread")};
 }
 
 }  // namespace

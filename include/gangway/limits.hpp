@@ -43,9 +43,9 @@ inline constexpr std::size_t stderr_tail = 32 * 1024;  // Mutagen's number
 // beyond it the tasks wait. The last words of a process that has ended cannot wait.
 inline constexpr std::size_t output_held = 256 * 1024;
 inline constexpr std::size_t last_output_held = 4 * 1024 * 1024;
-inline constexpr std::size_t error_text = 64 * 1024;   // a traceback; fits one frame
-inline constexpr std::size_t stacks_text = 65'000;     // of all threads; fits one frame
-inline constexpr std::size_t part_name = 255;          // its length is one byte of PART
+inline constexpr std::size_t error_text = 64 * 1024;  // a traceback; fits one frame
+inline constexpr std::size_t stacks_text = 65'000;    // of all threads; fits one frame
+inline constexpr std::size_t part_name = 255;         // its length is one byte of PART
 
 // Gateways of one group that start at the same time; more only makes each one slower.
 inline constexpr std::size_t parallel_starts = 16;

@@ -211,6 +211,43 @@ TEST_P(Death, B10_python_stack_of_a_crash_is_in_the_death_record) {
   for (const auto& quiet : {killed, left}) EXPECT_THAT(quiet.death().stderr_tail, Not(HasSubstr("Fatal")));
 }
 
+// Each way to die reads differently.
+TEST_P(Death, B10_deaths_are_told_apart) {
+  const CrashesAreCrashes plain;
+  const auto text = [&](std::string_view source) -> std::string { return lost(start().remote_exec(source)).what(); };
+  constexpr std::string_view no_core =
+      "import ctypes, os, resource, signal\n"
+      "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n";
+  const std::string prefix(no_core);
+  EXPECT_THAT(text("import os; os._exit(0)"), HasSubstr("exit status 0"));
+  EXPECT_THAT(text(prefix + "os.abort()"), HasSubstr("killed by SIGABRT (signal 6)"));
+  EXPECT_THAT(text(prefix + "ctypes.pythonapi.Py_FatalError(b'all is lost')"),
+              AllOf(HasSubstr("killed by SIGABRT (signal 6): Fatal Python error: "), HasSubstr("all is lost")));
+  EXPECT_THAT(text(prefix + "ctypes.string_at(1)"), HasSubstr("killed by SIGSEGV (signal 11)"));
+  const std::string killed = text(prefix + "os.kill(os.getpid(), signal.SIGKILL)");
+  EXPECT_THAT(killed, AllOf(HasSubstr("killed by SIGKILL (signal 9), from outside"), Not(HasSubstr("this program"))));
+  Gateway gateway = start();
+  Channel channel = gateway.remote_exec("channel.receive()");
+  gateway.kill();
+  EXPECT_THAT(lost(channel).what(), HasSubstr("killed by SIGKILL (signal 9), by this program"));
+}
+
+// With faulthandler in the agent: where in Python the crash was.
+TEST_P(Death, B10_a_crash_leaves_the_python_stack_in_the_tail) {
+  const CrashesAreCrashes plain;
+  if (ask(start(), "import faulthandler; channel.send(faulthandler.is_enabled())") != Value(true))
+    GTEST_SKIP() << "this agent does not enable faulthandler";
+  const auto error = lost(start().remote_exec(Source::of_function(R"(
+        import ctypes, resource
+        def crash_here(channel):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            ctypes.string_at(1)
+      )",
+                                                                  "crash_here", "crash.py")));
+  EXPECT_THAT(error.what(), HasSubstr("killed by SIGSEGV (signal 11): Fatal Python error: Segmentation fault"));
+  EXPECT_THAT(error.death().stderr_tail, AllOf(HasSubstr("crash_here"), HasSubstr("crash.py")));
+}
+
 TEST_P(Death, B10_items_sent_before_a_crash_arrive) {
   Gateway gateway = start();
   Channel channel = gateway.remote_exec("import os\nfor i in range(10): channel.send(i)\nos._exit(3)");
@@ -329,7 +366,7 @@ TEST_P(Death, B18_out_of_memory_kill_is_reported) {
   ASSERT_TRUE(cgroup.add(worker_pid(gateway)));
   const auto error = lost(gateway.remote_exec("x = []\nwhile True: x.append(bytearray(1000000))"));
   EXPECT_EQ(error.death().signal, SIGKILL);
-  EXPECT_THAT(error.what(), HasSubstr("signal 9"));
+  EXPECT_THAT(error.what(), HasSubstr("signal 9), from outside (out of memory"));
   EXPECT_THAT(group().terminate(5s).survivors, IsEmpty());
 }
 

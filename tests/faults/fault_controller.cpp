@@ -4,6 +4,8 @@
 //   hold       waits to be killed
 //   gil        the same, with a C call in every worker that holds the GIL
 //   load       the same, while the workers send and have children
+//   loop, stop, ignore, flood, children: the same, with workers that compute, are stopped, ignore
+//              signals, send what nobody receives, have subprocesses
 //   return, exit, quick_exit, abort, throw: ends like that, with living gateways in a group
 //   default    returns from main with a gateway in the default group
 #include <unistd.h>
@@ -17,11 +19,19 @@
 
 namespace {
 
-constexpr auto busy = "import os\nchannel.send(os.getpid())\nfor item in channel: channel.send(item)";
-constexpr auto gil = "import ctypes, os\nchannel.send(os.getpid())\nctypes.PyDLL(None).sleep(100)";
-constexpr auto load =
-    "import os, subprocess\nsubprocess.Popen(['sleep', '1000'])\nchannel.send(os.getpid())\n"
-    "while True: channel.send(b'x' * 100000)";
+/// What the workers do after they have sent their pid.
+std::string work_of(const std::string& mode) {
+  if (mode == "gil") return "import ctypes\nctypes.PyDLL(None).sleep(100)";
+  if (mode == "loop") return "while True: pass";
+  if (mode == "stop") return "os.kill(os.getpid(), 19)";
+  if (mode == "ignore") return "import signal\nfor n in 1, 2, 15: signal.signal(n, signal.SIG_IGN)\nwhile True: pass";
+  if (mode == "load")
+    return "import subprocess\nsubprocess.Popen(['sleep', '1000'])\nwhile True: channel.send(b'x' * 100000)";
+  if (mode == "flood") return "while True: channel.send(b'x' * 100000)";
+  if (mode == "children")
+    return "import subprocess\nfor i in range(3): subprocess.Popen(['sleep', '1000'])\nchannel.receive()";
+  return "for item in channel: channel.send(item)";
+}
 
 }  // namespace
 
@@ -35,13 +45,11 @@ int main(int, char** argv) {
   std::vector<gangway::Channel> channels;
   std::cout << "ready";
   for (gangway::Gateway& gateway : group.makegateways(specs)) {
-    channels.push_back(gateway.remote_exec(mode == "gil" ? gil : mode == "load" ? load : busy));
+    channels.push_back(gateway.remote_exec("import os\nchannel.send(os.getpid())\n" + work_of(mode)));
     std::cout << ' ' << channels.back().receive<std::int64_t>();
   }
   std::cout << std::endl;
 
-  if (mode == "hold" || mode == "gil")
-    for (;;) ::pause();
   if (mode == "load")
     for (std::size_t at = 0;; ++at) {
       try {
@@ -49,6 +57,9 @@ int main(int, char** argv) {
       } catch (const gangway::TimeoutError&) {  // one of them may be stopped
       }
     }
+  const bool ends = mode == "return" || mode == "default" || mode == "exit" || mode == "quick_exit" ||
+                    mode == "abort" || mode == "throw";
+  while (!ends) ::pause();
   if (mode == "exit") std::exit(7);  // destructors of `own` do not run
   if (mode == "quick_exit") std::quick_exit(8);
   if (mode == "abort") std::abort();

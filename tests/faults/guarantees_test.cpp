@@ -207,6 +207,45 @@ TEST_P(Guarantees, G4_terminate_returns_in_time_and_nobody_is_left) {
   EXPECT_TRUE(wait_for_no_survivors(cookie(), 1s));  // what tasks have started is killed, and may still be dying
 }
 
+// Whatever the members are busy with: in time, and nothing is left.
+TEST_P(Guarantees, G4_terminate_whatever_they_do) {
+  constexpr std::string_view ignore = "import signal\nfor n in 1, 2, 15: signal.signal(n, signal.SIG_IGN)\n";
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {"idle", "channel.send(1)\nchannel.receive()"},
+      {"looping", "channel.send(1)\nwhile True: pass"},
+      {"stopped", "import os\nchannel.send(1)\nos.kill(os.getpid(), 19)"},
+      {"holding the GIL", "import ctypes\nchannel.send(1)\nctypes.PyDLL(None).sleep(100)"},
+      {"ignoring signals", std::string(ignore) + "channel.send(1)\nwhile True: pass"},
+      {"flooding", "while True: channel.send(b'x' * 100000)"},
+      {"subprocesses",
+       "import subprocess\nfor i in range(5): subprocess.Popen(['sleep', '1000'])\n"
+       "channel.send(1)\nchannel.receive()"},
+      {"subprocesses that ignore",
+       "import subprocess\nsubprocess.Popen(['sh', '-c', 'trap \"\" 1 2 15; sleep 1000'])\n"
+       "channel.send(1)\nwhile True: pass"},
+  };
+  for (const auto& [name, source] : cases) {
+    SCOPED_TRACE(name);
+    Channel channel = start("window=1M").remote_exec(source);
+    (void)take(channel);
+    const auto begin = Clock::now();
+    EXPECT_THAT(group().terminate(300ms).survivors, IsEmpty());
+    EXPECT_LT(Clock::now() - begin, 300ms + 2s);
+    EXPECT_TRUE(wait_for_no_survivors(cookie(), 1s)) << "killed, and perhaps not yet buried";
+  }
+}
+
+// The same when the controller dies: fault_controller runs each of them.
+TEST_P(Guarantees, G5_a_killed_controller_leaves_nothing_whatever_they_do) {
+  for (const std::string mode : {"hold", "loop", "stop", "gil", "ignore", "flood", "children"}) {
+    SCOPED_TRACE(mode);
+    ControllerProcess controller(mode, spec(), 1);
+    (void)controller.ready();
+    controller.signal(SIGKILL);
+    EXPECT_TRUE(wait_for_no_survivors(cookie(), 12s));
+  }
+}
+
 TEST_P(Guarantees, G5_a_killed_controller_leaves_nothing) {
   ControllerProcess busy("load", spec(), 3);
   ControllerProcess holding("gil", spec(), 1);
