@@ -74,12 +74,24 @@ Verdict ChannelModel::ended(End end, const std::string& text, Circumstances circ
 }
 
 Verdict ChannelModel::error_taken(const std::string& text, Circumstances circumstances) {
+  if (std::exchange(error_taken_, true)) return "the remote error came twice: " + text;
+  return error_seen(text, circumstances);
+}
+
+Verdict ChannelModel::error_seen(const std::string& text, Circumstances circumstances) {
+  has_error_ = true;
   if (text.find(found_by_far_side) != text.npos) return "the far side reports: " + text;
-  if (std::exchange(has_error_, true)) return "the remote error came twice: " + text;
   if (circumstances.one_task_only && text.find(refused_task) != text.npos) return {};
   if (farewell_ != Farewell::error && !circumstances.gateway_harmed && !circumstances.closed_here)
     return "an unexpected remote error: " + text;
   return {};
+}
+
+Verdict ChannelModel::end_marked(const std::string& text, Circumstances circumstances) {
+  if (marked_) return "a second end marker";
+  marked_ = over_ = true;
+  if (text.empty()) return ended(End::clean, text, circumstances);
+  return circumstances.gateway_harmed ? Verdict() : error_seen(text, circumstances);
 }
 
 Verdict ChannelModel::timed_out(bool began_after_end, bool after_waitclose) const {

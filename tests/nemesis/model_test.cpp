@@ -112,6 +112,12 @@ TEST_P(Model, a_send_that_was_taken_back_must_not_arrive) {
   EXPECT_THAT(model.lane(lane).withdrawn(), HasSubstr("arrived"));
 }
 
+TEST_P(Model, an_end_marker_comes_once_and_is_an_end) {
+  EXPECT_THAT(model.end_marked("Traceback ...", {false, true}), IsEmpty());
+  EXPECT_TRUE(model.over());
+  EXPECT_THAT(model.end_marked("", {false, true}), HasSubstr("second end marker"));
+}
+
 TEST_P(Model, sends_and_waits_after_the_end_must_fail) {
   EXPECT_THAT(model.sent(true), HasSubstr("after the end"));
   EXPECT_THAT(model.timed_out(true, false), HasSubstr("after the end"));

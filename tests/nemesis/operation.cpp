@@ -7,7 +7,7 @@ namespace gangway::nemesis {
 
 namespace {
 
-constexpr std::array<ActionKind, 30> kinds = {{
+constexpr std::array<ActionKind, 31> kinds = {{
     {Action::send, "send", 200},
     {Action::send_many, "send many", 60},
     {Action::async_send, "async_send", 60},
@@ -16,6 +16,7 @@ constexpr std::array<ActionKind, 30> kinds = {{
     {Action::receive_for_ever, "receive without a deadline", 20},
     {Action::async_receive, "async_receive", 60},
     {Action::waitclose, "waitclose", 25},
+    {Action::setcallback, "setcallback", 20},
     {Action::stop, "stop", 25},
     {Action::close, "close", 10},
     {Action::close_with_error, "close with an error", 10},
@@ -44,7 +45,7 @@ static_assert(std::ranges::is_sorted(kinds, {}, &ActionKind::action));
 
 }  // namespace
 
-const std::array<ActionKind, 30>& action_kinds() { return kinds; }
+const std::array<ActionKind, 31>& action_kinds() { return kinds; }
 
 Operation Generator::next() {
   static const unsigned total =

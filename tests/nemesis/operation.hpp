@@ -23,6 +23,7 @@ enum class Action : std::uint8_t {
   receive_for_ever,
   async_receive,
   waitclose,
+  setcallback,
   // Channels.
   stop,
   close,
@@ -58,7 +59,7 @@ struct ActionKind {
 };
 
 /// In the order of Action.
-[[nodiscard]] const std::array<ActionKind, 30>& action_kinds();
+[[nodiscard]] const std::array<ActionKind, 31>& action_kinds();
 [[nodiscard]] inline std::string_view name_of(Action action) {
   return action_kinds()[static_cast<std::size_t>(action)].name;
 }

@@ -52,6 +52,7 @@ void Worker::act_on(const ConversationPtr& talk, const Operation& operation) {
       break;
     case Action::async_receive: async_receive(talk, operation); break;
     case Action::waitclose: waitclose(talk, operation); break;
+    case Action::setcallback: set_callback(talk, operation); break;
     case Action::stop: stop(talk); break;
     case Action::close:
     case Action::close_with_error: close(talk, operation); break;

@@ -42,6 +42,7 @@ class Worker {
   bool receive(const ConversationPtr& talk, std::optional<std::chrono::milliseconds> timeout);
   void async_receive(const ConversationPtr& talk, const Operation& operation);
   void waitclose(const ConversationPtr& talk, const Operation& operation);
+  void set_callback(const ConversationPtr& talk, const Operation& operation);
 
   // Channels.
   void stop(const ConversationPtr& talk);

@@ -101,6 +101,8 @@ struct Conversation {
   std::atomic<bool> receiving = false;
   std::atomic<bool> closed_here = false;
   std::atomic<bool> waitclose_returned = false;
+  std::atomic<bool> setting_callback = false;  // from now on others may be refused
+  std::atomic<bool> has_callback = false;      // and from now on will be
   History history;
 
   /// The model's verdict, and the test fails if it is bad.
