@@ -1,4 +1,5 @@
 #include <gangway/channel.hpp>
+#include <gangway/channel_file.hpp>
 
 #include <boost/asio/any_completion_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
@@ -14,6 +15,7 @@
 #include <utility>
 
 #include "channels/channel_handle.hpp"
+#include "channels/decode.hpp"
 #include "core/item_codec.hpp"
 
 namespace gangway {
@@ -23,12 +25,6 @@ namespace {
 using boost::system::error_code;
 using detail::ChannelHandle;
 using detail::Connection;
-
-// Decodes on the thread that takes the item.
-Value decode(Connection& connection, detail::InItem item) {
-  if (item.kind == detail::ItemKind::integer) return Value(item.integer);
-  return detail::decode_item(item.kind, std::move(item.payload), &connection, item.strings);
-}
 
 class ValueCallback final : public detail::ChannelCallback {
  public:
@@ -211,6 +207,12 @@ void Channel::send_bytes(std::span<const std::byte> item, std::optional<Timeout>
   channel.connection->send(channel.state, {detail::ItemKind::bytes, item}, detail::deadline_after(timeout));
 }
 
+bool Channel::try_send_value(const Value& item) {
+  Bytes scratch;
+  auto& channel = handle();
+  return channel.connection->try_send(channel.state, detail::encode_item(item, scratch, channel.connection.get()));
+}
+
 Value Channel::receive(std::optional<Timeout> timeout) {
   auto& channel = handle();
   return decode(*channel.connection, channel.connection->receive(channel.state, detail::deadline_after(timeout)));
@@ -230,6 +232,33 @@ void Channel::set_callback(std::function<void(Value)> callback, std::optional<Va
 void Channel::setcallback(std::function<void(Value)> callback) { set_callback(std::move(callback), {}); }
 void Channel::setcallback(std::function<void(Value)> callback, Value endmarker) {
   set_callback(std::move(callback), std::move(endmarker));
+}
+
+Channel::Iterator& Channel::Iterator::operator++() {
+  try {
+    item_ = channel_.receive();
+  } catch (const ConnectionLost&) {
+    throw;
+  } catch (const EndOfChannel&) {
+    ended_ = true;
+  }
+  return *this;
+}
+
+bool Channel::interrupt(std::optional<Timeout> timeout) {
+  auto& channel = handle();
+  channel.connection->interrupt(channel.state);
+  return !timeout || channel.connection->wait_over(channel.state, detail::deadline_after(timeout));
+}
+
+void Channel::reconfigure(bool py2str_as_py3str, bool py3str_as_py2str) {
+  auto& channel = handle();
+  channel.connection->reconfigure(channel.state, {py2str_as_py3str, py3str_as_py2str});
+}
+
+ChannelFile Channel::makefile(std::string_view mode, bool proxyclose) const {
+  (void)handle();
+  return {*this, mode, proxyclose};
 }
 
 void Channel::close() { handle().connection->close(handle().state); }

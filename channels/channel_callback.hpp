@@ -25,6 +25,15 @@ class ChannelCallback {
   virtual void on_end() = 0;
 };
 
+/// Somebody who takes a channel's items in his own time, and is told that they are there.
+class ArrivalSink {
+ public:
+  virtual ~ArrivalSink() = default;
+  /// One more item, or the end (once). Called with the connection's mutex held; must neither
+  /// block nor call the connection back.
+  virtual void on_arrival(const std::shared_ptr<ChannelState>& channel, bool is_end) = 0;
+};
+
 /// One thing that the callback thread has to do: an item of a channel, or its end.
 struct CallbackTurn {
   std::shared_ptr<ChannelState> channel;
@@ -36,8 +45,10 @@ using CallbackTurns = std::list<CallbackTurn>;
 
 struct CallbackState {
   explicit CallbackState(std::shared_ptr<ChannelCallback> user_code) : user(std::move(user_code)) {}
+  explicit CallbackState(std::shared_ptr<ArrivalSink> somebody) : sink(std::move(somebody)) {}
 
-  std::shared_ptr<ChannelCallback> user;  // none: the end was told
+  std::shared_ptr<ChannelCallback> user;  // none: the end was told, or it is a sink
+  std::shared_ptr<ArrivalSink> sink;      // none: the end was told, or it is a callback
   bool handing_over = false;              // the thread that registers it is calling it
   bool failed = false;                    // it threw: it gets no more items
   CallbackTurns held;                     // its turns that came up meanwhile
@@ -50,7 +61,7 @@ class CallbackQueue {
   void item(const std::shared_ptr<ChannelState>& channel) { turns_.push_back({channel, channel->callback, false}); }
   void end(const std::shared_ptr<ChannelState>& channel) noexcept {
     CallbackTurns& prepared = channel->callback->end;
-    if (prepared.empty()) return;
+    if (prepared.empty() || !channel->callback->user) return;
     prepared.front() = {channel, channel->callback, true};
     turns_.splice(turns_.end(), prepared);
   }

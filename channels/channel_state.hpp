@@ -101,6 +101,7 @@ struct ChannelState {
   std::uint64_t allowance = 0;         // what the peer may still send
   std::uint64_t to_grant = 0;          // taken, and not yet to be told to the peer
   std::uint64_t granted = 0;           // to be told by the next CREDIT
+  std::uint64_t unclaimed = 0;         // what has cost while nobody had claimed it
   bool any_item = false;               // one has begun
   Strings strings{};                   // for what arrives from now on
 

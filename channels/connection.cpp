@@ -170,9 +170,13 @@ void Connection::write_out() noexcept {
 }
 
 // The peer reads no more, or we cannot write; what it wrote before may still be there.
-void Connection::fail_writing(error_code error) {
+void Connection::fail_writing(error_code error) noexcept {
   write_failed_ = true;
-  boost::asio::post(runtime_->io(), [self = shared_from_this(), error] { self->on_write_failed(error); });
+  try {
+    boost::asio::post(runtime_->io(), [self = shared_from_this(), error] { self->on_write_failed(error); });
+  } catch (const std::bad_alloc&) {
+    stream_->close();  // which whoever waits to read is told of
+  }
   runtime_->keep_going();
 }
 
@@ -227,8 +231,8 @@ void Connection::output_added() {
   } else if (machine_.queued() >= coalesced_write) {
     write_out();
   } else if (!flush_pending_) {
-    flush_pending_ = true;
     runtime_->flush_soon(weak_from_this());
+    flush_pending_ = true;
   }
 }
 
@@ -267,9 +271,7 @@ Connection::ChannelPtr Connection::open_channel() {
   check_process();
   const std::lock_guard lock(mutex_);
   if (end_) throw_end();
-  const ChannelPtr channel = machine_.open();
-  channel->claimed = true;
-  return channel;
+  return machine_.open();
 }
 
 void Connection::close(const ChannelPtr& channel, std::optional<std::string_view> error) {
@@ -285,7 +287,7 @@ void Connection::release(const ChannelPtr& channel) noexcept {
   try {
     const std::lock_guard lock(mutex_);
     if (!channel->handle.expired() || channel->closed || end_) return;
-    if (channel->callback && channel->receivable) {
+    if (channel->callback && channel->callback->user && channel->receivable) {
       machine_.last_message(*channel);
     } else {
       channel->closed_here = true;
@@ -325,6 +327,7 @@ void Connection::reconfigure(StringOptions options) {
 }
 
 void Connection::interrupt(const ChannelPtr& channel) {
+  check_process();
   const std::lock_guard lock(mutex_);
   if (channel->closed || end_) return;
   machine_.interrupt(*channel);
@@ -339,16 +342,19 @@ std::uint32_t Connection::id_of(const ChannelRef& channel) {
 }
 
 ChannelRef Connection::channel(std::uint32_t id) {
+  check_process();
   ChannelPtr state;
   {
     const std::lock_guard lock(mutex_);
     state = machine_.claim(id);
+    if (machine_.has_control()) write_out();  // credit, for an item that is arriving
   }
   if (!state) throw LoadError(errc::bad_channel, "channel " + std::to_string(id) + " was never opened");
   return {id, handle_of(state)};
 }
 
 std::shared_ptr<ChannelHandle> Connection::handle_of(const ChannelPtr& channel) {
+  check_process();
   const std::lock_guard lock(mutex_);
   auto handle = std::static_pointer_cast<ChannelHandle>(channel->handle.lock());
   if (!handle) channel->handle = handle = std::make_shared<ChannelHandle>(shared_from_this(), channel);
@@ -435,7 +441,7 @@ void Connection::wake_state_waiters() {
 }
 
 // Nothing must be left unsent by somebody who waits.
-bool Connection::wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline) {
+bool Connection::wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline) noexcept {
   write_out();
   direct_writes_ = direct_writes_after_pause;
   lock.unlock();
@@ -460,10 +466,7 @@ std::optional<std::string> Connection::on_hello(std::span<const std::byte> pickl
 }
 
 void Connection::on_item(const ChannelPtr& channel) {
-  if (channel->callback) {
-    callback_queue_.item(channel);
-    return post_callbacks();
-  }
+  if (channel->callback) return tell_item(channel);
   if (channel->receivers.empty()) return;
   ChannelWaiter* const first = channel->receivers.front();
   channel->receivers.erase(channel->receivers.begin());
@@ -472,10 +475,7 @@ void Connection::on_item(const ChannelPtr& channel) {
 
 void Connection::on_end(const ChannelPtr& channel) {
   for (ChannelWaiter* waiter : std::exchange(channel->receivers, {})) waiter->wake();
-  if (channel->callback) {
-    callback_queue_.end(channel);
-    post_callbacks();
-  }
+  if (channel->callback) tell_end(channel);
   if (ended(*channel)) wake_end_waiters(*channel);
 }
 

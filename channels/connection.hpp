@@ -136,6 +136,12 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   /// (has_callback).
   void set_callback(const ChannelPtr& channel, std::shared_ptr<ChannelCallback> callback);
 
+  /// From now on the items of the channel are for `sink`, which is told when one is there,
+  /// and are taken by take(). Otherwise as set_callback.
+  void set_sink(const ChannelPtr& channel, std::shared_ptr<ArrivalSink> sink);
+  void remove_sink(const ChannelPtr& channel);
+  [[nodiscard]] std::optional<InItem> take(ChannelState& channel);
+
   void close(const ChannelPtr& channel, std::optional<std::string_view> error = {});
   /// The last handle is gone: closes the channel, unless there is a new one. With a callback
   /// that waits for more, the peer is only told that nothing more will be sent.
@@ -144,6 +150,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   /// Of the error that ended the channel.
   [[nodiscard]] std::string error_text(const ChannelState& channel);
   void interrupt(const ChannelPtr& channel);
+  /// Until the peer has closed the channel, or the connection has ended. False: not in time,
+  /// or this side has closed it.
+  [[nodiscard]] bool wait_over(const ChannelPtr& channel, Deadline deadline);
   /// How what arrives on the channel from now on is decoded, here and at the peer: see
   /// InItem::strings.
   void reconfigure(const ChannelPtr& channel, StringOptions options);
@@ -223,7 +232,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
 
   void write_out() noexcept;
   void write_some();
-  void fail_writing(boost::system::error_code error);
+  void fail_writing(boost::system::error_code error) noexcept;
   void output_added();
   void wait_writable();
 
@@ -232,7 +241,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void answered(ControlKind kind, std::uint64_t number, Bytes answer);
   void wake_requests();
   void send_part_once(std::string_view name, std::span<const std::byte> zlib);
-  [[nodiscard]] bool wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline);
+  [[nodiscard]] bool wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline) noexcept;
   [[nodiscard]] bool wait_state(const bool& reached, Deadline deadline);
   void wake_state_waiters();
   void check_process() const;
@@ -247,6 +256,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void hand_over(std::unique_lock<std::mutex>& lock, const ChannelPtr& channel, ChannelCallback& callback,
                  bool has_ended);
   void take_back(ChannelState& channel);
+  void tell_item(const ChannelPtr& channel);
+  void tell_end(const ChannelPtr& channel);
   void run_callbacks();
   void run_turn(std::unique_lock<std::mutex>& lock, const CallbackTurn& turn);
   void callback_failed(const ChannelPtr& channel, const std::string& text);

@@ -107,6 +107,44 @@ void Connection::hand_over(std::unique_lock<std::mutex>& lock, const ChannelPtr&
   lock.lock();
 }
 
+void Connection::set_sink(const ChannelPtr& channel, std::shared_ptr<ArrivalSink> sink) {
+  check_process();
+  const auto state = std::make_shared<CallbackState>(std::move(sink));
+  const std::lock_guard lock(mutex_);
+  if (channel->callback)
+    throw_error(errc::has_callback, "channel " + std::to_string(channel->id) + " has a callback already");
+  for (std::size_t queued = channel->arrived.size(); queued > 0; --queued) state->sink->on_arrival(channel, false);
+  channel->callback = state;
+  for (ChannelWaiter* waiter : std::exchange(channel->receivers, {})) waiter->wake();  // to their error
+  if (!channel->receivable) tell_end(channel);
+  runtime_->keep_going();
+}
+
+void Connection::remove_sink(const ChannelPtr& channel) {
+  const std::lock_guard lock(mutex_);
+  channel->callback.reset();
+}
+
+std::optional<InItem> Connection::take(ChannelState& channel) {
+  check_process();
+  const std::lock_guard lock(mutex_);
+  auto item = machine_.take(channel);
+  after_take();
+  return item;
+}
+
+void Connection::tell_item(const ChannelPtr& channel) {
+  if (channel->callback->sink) return channel->callback->sink->on_arrival(channel, false);
+  callback_queue_.item(channel);
+  post_callbacks();
+}
+
+void Connection::tell_end(const ChannelPtr& channel) {
+  if (const auto sink = std::exchange(channel->callback->sink, nullptr)) return sink->on_arrival(channel, true);
+  callback_queue_.end(channel);
+  post_callbacks();
+}
+
 // Its turns in the queue find no user code. The last reference to that is the caller's.
 void Connection::take_back(ChannelState& channel) {
   channel.callback->user.reset();

@@ -101,8 +101,9 @@ bool Connection::wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline de
   if (CallbackScope::inside(*channel))
     throw_error(errc::would_deadlock, "waitclose on channel " + std::to_string(channel->id) + " in its own callback");
   ThreadWaiter entry(waiter);
-  // On the callback thread nobody can wait for the end's callback: receivers wake before it.
-  auto& waiters = on_callback_thread() ? channel->receivers : channel->end_waiters;
+  // On the callback thread nobody can wait for the end's callback. No item wakes a receiver
+  // of a channel with a callback; the end does, and before the callback.
+  auto& waiters = channel->callback && on_callback_thread() ? channel->receivers : channel->end_waiters;
   waiters.push_back(&entry);
   const bool notified = wait_for(lock, waiter, deadline);
   std::erase(waiters, &entry);
@@ -111,7 +112,25 @@ bool Connection::wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline de
   throw_error(errc::timed_out, "channel " + std::to_string(channel->id) + " did not end in time");
 }
 
+bool Connection::wait_over(const ChannelPtr& channel, Deadline deadline) {
+  check_process();
+  std::unique_lock lock(mutex_);
+  const auto over = [&] { return channel->closed || end_; };
+  Waiter waiter(*runtime_);
+  ThreadWaiter entry(waiter);
+  for (bool in_time = true; !over() && in_time;) {
+    check_may_wait();
+    waiter.rearm();
+    auto& waiters = channel->callback ? channel->receivers : channel->end_waiters;  // as in wait_end
+    waiters.push_back(&entry);
+    in_time = wait_for(lock, waiter, deadline);
+    std::erase(waiters, &entry);
+  }
+  return over() && !channel->closed_here;
+}
+
 void Connection::add_receiver(const ChannelPtr& channel, ChannelWaiter& waiter) {
+  check_process();
   const std::lock_guard lock(mutex_);
   if (!channel->arrived.empty() || !channel->receivable || channel->callback) return waiter.wake();
   channel->receivers.push_back(&waiter);
@@ -119,6 +138,7 @@ void Connection::add_receiver(const ChannelPtr& channel, ChannelWaiter& waiter) 
 }
 
 void Connection::add_end_waiter(const ChannelPtr& channel, ChannelWaiter& waiter) {
+  check_process();
   const std::lock_guard lock(mutex_);
   if (ended(*channel)) return waiter.wake();
   channel->end_waiters.push_back(&waiter);
@@ -126,6 +146,7 @@ void Connection::add_end_waiter(const ChannelPtr& channel, ChannelWaiter& waiter
 }
 
 bool Connection::remove_waiter(const ChannelPtr& channel, ChannelWaiter& waiter) {
+  if (fork_.in_child()) return false;
   const std::lock_guard lock(mutex_);
   return std::erase(channel->receivers, &waiter) + std::erase(channel->end_waiters, &waiter) > 0;
 }

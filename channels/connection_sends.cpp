@@ -60,8 +60,18 @@ bool Connection::try_send(const ChannelPtr& channel, const EncodedItem& item) {
   check_process();
   const std::lock_guard lock(mutex_);
   check_sendable(*channel, item.payload.size());
-  if (!machine_.send_now(*channel, item.kind, item.payload)) return false;
-  output_added();
+  if (machine_.send_now(*channel, item.kind, item.payload)) {
+    output_added();
+    return true;
+  }
+  // A larger one goes on its own, copied, if the peer has room for all of it.
+  if (item.payload.size() <= limits::frame_sent || writing_ || !machine_.has_room(*channel, item.payload.size()))
+    return false;
+  const auto send = std::make_shared<DetachedSend>(item.kind, Bytes(item.payload), nullptr);
+  send->keep(send);
+  machine_.send(channel, *send);
+  write_out();
+  runtime_->keep_going();
   return true;
 }
 
@@ -114,6 +124,7 @@ Connection::PendingSend Connection::send_later(const ChannelPtr& channel, const 
 }
 
 Connection::PendingSend Connection::send_detached(const ChannelPtr& channel, std::shared_ptr<DetachedSend> send) {
+  check_process();
   const std::lock_guard lock(mutex_);
   if (send->payload.size() > peer_max_item_) {
     send->finished(errc::item_too_large);
@@ -131,6 +142,7 @@ Connection::PendingSend Connection::send_detached(const ChannelPtr& channel, std
 }
 
 bool Connection::withdraw(const ChannelPtr& channel, const PendingSend& pending) {
+  if (fork_.in_child()) return false;
   const std::lock_guard lock(mutex_);
   const auto send = pending.lock();
   if (!send || !machine_.withdraw(*channel, *send)) return false;

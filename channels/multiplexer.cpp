@@ -22,6 +22,10 @@ constexpr std::size_t copied_payload = 4 * 1024;
 // An item's first frame: the total size, and at least one byte.
 constexpr std::size_t least_begin = sizeof(std::uint64_t) + 1;
 
+// What a controller keeps for channels that its agent opened and that nobody here has got,
+// in all: as long as the items that bring them are not read, or for ever with a hostile agent.
+constexpr std::uint64_t unclaimed_windows = 16;
+
 constexpr std::uint64_t unlimited = ~std::uint64_t{0};
 
 bool is_item_kind(std::uint8_t tag) { return tag >= 1 && tag <= 5; }
@@ -130,6 +134,16 @@ bool Multiplexer::was_open(std::uint32_t id) const noexcept {
   return id != 0 && (own(id) ? id < next_own_ : id <= last_peer_);
 }
 
+bool Multiplexer::hold_unclaimed(ChannelState& channel, std::uint64_t cost) noexcept {
+  channel.unclaimed += cost;
+  unclaimed_cost_ += cost;
+  return unclaimed_cost_ <= unclaimed_windows * settings_.window;
+}
+
+void Multiplexer::release_unclaimed(ChannelState& channel) noexcept {
+  unclaimed_cost_ -= std::exchange(channel.unclaimed, 0);
+}
+
 // Finds a live channel; none, but true, for one that was closed.
 bool Multiplexer::lookup(std::uint32_t id, ChannelPtr& channel) {
   channel = find(id);
@@ -147,6 +161,8 @@ bool Multiplexer::on_item_frame(const FrameHeader& header, std::span<const std::
   if (settings_.window != 0) {
     if (cost > channel.allowance) return broken("item beyond its credit" + channel_text(channel.id));
     channel.allowance -= cost;
+    if (settings_.side == Side::controller && !channel.claimed && !hold_unclaimed(channel, cost))
+      return broken("more than " + std::to_string(unclaimed_windows) + " windows on channels that nobody asked for");
   }
 
   // The common case: a whole item that is here already.
@@ -424,6 +440,7 @@ Multiplexer::ChannelPtr Multiplexer::open() {
                 "too many channels: " + std::to_string(settings_.own_channels) + " may be open at a time");
   if (next_own_ >= 0xfffffffeU) throw_error(errc::too_many_channels, "this connection has used up its channel ids");
   const auto channel = std::make_shared<ChannelState>(next_own_);
+  channel->claimed = true;
   add(channel);
   try {
     control(ControlKind::open, channel->id);
@@ -470,6 +487,7 @@ void Multiplexer::grant(ChannelState& channel) {
 // credit for it: the bytes that are here are given back before they are taken.
 void Multiplexer::grant_assembly(ChannelState& channel) {
   if (settings_.window == 0 || !channel.assembly || !channel.arrived.empty()) return;
+  if (settings_.side == Side::controller && !channel.claimed) return;  // nobody here waits for it
   ChannelState::Assembly& assembly = *channel.assembly;
   const std::uint64_t missing = assembly.total - assembly.payload.size();
   if (channel.allowance >= missing || channel.allowance >= settings_.window / 2) return;
@@ -506,7 +524,12 @@ void Multiplexer::forget(const ChannelPtr& channel, boost::system::error_code er
   // The peer may have closed it before the item that refers to it was taken.
   if (!own(channel->id) && !channel->claimed && (!channel->arrived.empty() || channel->error)) {
     unclaimed_.emplace(channel->id, channel);
-    if (unclaimed_.size() > settings_.peer_channels) unclaimed_.erase(unclaimed_.begin());
+    if (unclaimed_.size() > settings_.peer_channels) {
+      release_unclaimed(*unclaimed_.begin()->second);
+      unclaimed_.erase(unclaimed_.begin());
+    }
+  } else {
+    release_unclaimed(*channel);
   }
   events_.on_end(channel);
 }
@@ -517,21 +540,27 @@ Multiplexer::ChannelPtr Multiplexer::claim(std::uint32_t id) {
     const auto found = unclaimed_.find(id);
     if (found != unclaimed_.end()) {
       channel = found->second;
-      if (!over_) unclaimed_.erase(found);
+      unclaimed_.erase(found);
+    } else if (const auto ended = ended_.find(id); ended != ended_.end()) {
+      channel = ended->second;
     } else if (was_open(id)) {
       channel = std::make_shared<ChannelState>(id);
       channel->sendable = channel->receivable = false;
       channel->closed = true;
     }
   }
-  if (channel) channel->claimed = true;
+  if (channel && !std::exchange(channel->claimed, true)) {
+    release_unclaimed(*channel);
+    grant_assembly(*channel);
+  }
   return channel;
 }
 
 void Multiplexer::fail_sends(ChannelState& channel, boost::system::error_code error) {
   while (!channel.outgoing.empty()) {
-    OutItem& item = *channel.outgoing.pop();
-    queue_.forget(item);
+    OutItem& item = *channel.outgoing.front();
+    queue_.forget(item);  // which may take memory: the others are still there then
+    channel.outgoing.pop();
     item.borrowed = 0;
     item.finished(error);
   }
@@ -569,6 +598,11 @@ bool Multiplexer::send_now(ChannelState& channel, ItemKind kind, std::span<const
                       payload);
   if (settings_.window != 0) channel.credit -= cost;
   return true;
+}
+
+bool Multiplexer::has_room(ChannelState& channel, std::size_t payload) const noexcept {
+  return channel.sendable && channel.outgoing.empty() &&
+         channel.credit >= payload + sizeof(std::uint64_t) + limits::item_cost;
 }
 
 void Multiplexer::send(const ChannelPtr& channel, OutItem& item) {
@@ -735,23 +769,22 @@ void Multiplexer::reconfigure_later_channels(StringOptions options) {
   control(ControlKind::reconfigure, 0, {&flags, 1});
 }
 
+// Takes no memory: when it has run out, everybody still has to be told.
 void Multiplexer::fail(boost::system::error_code error) {
   if (over_) return;
   over_ = true;
-  for (WriteQueue::Borrowed* const owner : queue_.abandon()) {
+  while (WriteQueue::Borrowed* const owner = queue_.abandon()) {
     auto& item = static_cast<OutItem&>(*owner);
     item.borrowed = 0;
     if (item.cut == item.payload.size()) item.finished(error);  // else its channel still has it
   }
   // Items refer to channels that may hold items: they are found, still.
-  const auto all = channels();
-  for (const ChannelPtr& channel : all) unclaimed_.emplace(channel->id, channel);
-  channels_.clear();
+  ended_ = std::exchange(channels_, {});
   own_open_ = peer_open_ = 0;
   turns_.clear();
   control_.clear();
   credit_due_.clear();
-  for (const ChannelPtr& channel : all) {
+  for (const auto& [id, channel] : ended_) {
     channel->in_turn = false;
     channel->sendable = channel->receivable = false;
     channel->assembly.reset();

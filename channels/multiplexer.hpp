@@ -97,6 +97,8 @@ class Multiplexer final : private FrameParser::Sink {
 
   /// Copies a small item to the wire's queue; false when it must wait or is large.
   [[nodiscard]] bool send_now(ChannelState& channel, ItemKind kind, std::span<const std::byte> payload);
+  /// Nothing waits on the channel, and its credit covers an item of so many bytes.
+  [[nodiscard]] bool has_room(ChannelState& channel, std::size_t payload) const noexcept;
   /// The item waits for its turn, and tells when it is through by finished().
   void send(const ChannelPtr& channel, OutItem& item);
   /// Takes a send back. False if part of it has gone out: the rest must follow, and the
@@ -159,6 +161,8 @@ class Multiplexer final : private FrameParser::Sink {
 
   [[nodiscard]] bool own(std::uint32_t id) const noexcept;
   [[nodiscard]] bool was_open(std::uint32_t id) const noexcept;
+  [[nodiscard]] bool hold_unclaimed(ChannelState& channel, std::uint64_t cost) noexcept;
+  void release_unclaimed(ChannelState& channel) noexcept;
   void add(const ChannelPtr& channel);
   void forget(const ChannelPtr& channel, boost::system::error_code error);
   void fail_sends(ChannelState& channel, boost::system::error_code error);
@@ -181,8 +185,10 @@ class Multiplexer final : private FrameParser::Sink {
   std::string failure_;
 
   std::unordered_map<std::uint32_t, ChannelPtr> channels_;
-  // Closed by the peer, and not yet referred to; after fail() all that were live.
+  // Closed by the peer, and not yet referred to.
   std::map<std::uint32_t, ChannelPtr> unclaimed_;
+  std::unordered_map<std::uint32_t, ChannelPtr> ended_;  // those that were live at fail(): items may refer to them
+  std::uint64_t unclaimed_cost_ = 0;                     // what has arrived on channels that nobody has claimed
   std::uint32_t next_own_;
   std::uint32_t last_peer_ = 0;
   std::size_t own_open_ = 0;

@@ -104,16 +104,19 @@ void WriteQueue::consume(std::size_t size) {
   }
 }
 
-std::vector<WriteQueue::Borrowed*> WriteQueue::abandon() {
-  std::vector<Borrowed*> owners;
-  for (const Segment& segment : segments_)
-    if (segment.owner != nullptr && std::find(owners.begin(), owners.end(), segment.owner) == owners.end())
-      owners.push_back(segment.owner);
+WriteQueue::Borrowed* WriteQueue::abandon() noexcept {
   copied_.clear();
   copied_begin_ = 0;
-  segments_.clear();
   size_ = 0;
-  return owners;
+  Borrowed* owner = nullptr;
+  while (owner == nullptr && !segments_.empty()) {
+    owner = segments_.front().owner;
+    segments_.pop_front();
+  }
+  if (owner != nullptr)
+    for (Segment& segment : segments_)
+      if (segment.owner == owner) segment.owner = nullptr;
+  return owner;
 }
 
 }  // namespace gangway::detail

@@ -43,8 +43,8 @@ class WriteQueue {
   /// The next bytes to write, as many pieces as fit into `pieces`.
   [[nodiscard]] std::span<const iovec> gather(std::span<iovec> pieces) const;
   void consume(std::size_t size);
-  /// Drops everything; whose payloads it still referred to.
-  std::vector<Borrowed*> abandon();
+  /// Drops everything. Gives one whose payload it still referred to, each once, then none.
+  [[nodiscard]] Borrowed* abandon() noexcept;
 
  private:
   struct Segment {

@@ -38,6 +38,7 @@ class Category final : public boost::system::error_category {
       case errc::version_mismatch: return "no common version of the wire protocol";
       case errc::host_not_found: return "host not found";
       case errc::group_error: return "group error";
+      case errc::bad_argument: return "bad argument";
     }
     return "unknown error";
   }
@@ -84,7 +85,8 @@ void throw_error(boost::system::error_code code, const std::string& text, DeathR
     case errc::too_many_channels:
     case errc::has_callback:
     case errc::would_deadlock:
-    case errc::group_error: break;
+    case errc::group_error:
+    case errc::bad_argument: break;
   }
   throw Error(code, what);
 }

@@ -1,9 +1,6 @@
 #include "core/runtime.hpp"
 
-#include <boost/asio/post.hpp>
-
 #include <exception>
-#include <system_error>
 #include <utility>
 
 #include "core/trace.hpp"
@@ -83,7 +80,7 @@ void Waiter::notify() {
   }
 }
 
-bool Runtime::wait(Waiter& waiter, Deadline deadline) {
+bool Runtime::wait(Waiter& waiter, Deadline deadline) noexcept {
   std::unique_lock lock(mutex_);
   while (!waiter.notified() && !(deadline && Clock::now() >= *deadline)) {
     if (leader_ == nullptr && !stand_by_leads_) {
@@ -101,12 +98,16 @@ void Runtime::follow(Waiter& waiter, Deadline deadline, std::unique_lock<std::mu
     lead_wanted_ = true;
     interrupt_leader();
   }
-  followers_.push_back(&waiter);
+  Waiter** end = &followers_;
+  while (*end != nullptr) end = &(*end)->next_;
+  *end = &waiter;
   if (deadline)
     waiter.wake_.wait_until(lock, *deadline);
   else
     waiter.wake_.wait(lock);
-  std::erase(followers_, &waiter);
+  Waiter** at = &followers_;
+  while (*at != &waiter) at = &(*at)->next_;
+  *at = std::exchange(waiter.next_, nullptr);
 }
 
 void Runtime::lead(Waiter& waiter, Deadline deadline, std::unique_lock<std::mutex>& lock) {
@@ -135,12 +136,13 @@ void Runtime::run_handlers(Run run) noexcept {
     trace::log("a handler failed: ", problem.what());
   }
   led = nullptr;
+  if (io_.stopped()) io_.restart();  // an interruption: whoever leads looks why
 }
 
 // The lead is free: to another thread that waits, else to the stand-by, in its time.
 void Runtime::hand_over() {
   ++hand_overs_;
-  for (Waiter* follower : followers_) {
+  for (Waiter* follower = followers_; follower != nullptr; follower = follower->next_) {
     if (follower->notified()) continue;
     follower->wake_.notify_one();
     return;
@@ -148,14 +150,14 @@ void Runtime::hand_over() {
   if (!roused_) rouse_stand_by();
 }
 
-void Runtime::interrupt_leader() {
-  boost::asio::post(io_, [] {});
-}
+// There is something new to look at. Stopping takes no memory, and lasts until the leader
+// has seen it.
+void Runtime::interrupt_leader() noexcept { io_.stop(); }
 
 void Runtime::rouse_stand_by() {
   try {
     if (!stand_by_.joinable() && !stopping_) stand_by_ = std::thread([self = shared_from_this()] { self->stand_by(); });
-  } catch (const std::system_error& problem) {  // no thread to be had now; threads that wait still lead
+  } catch (const std::exception& problem) {  // no thread to be had now; threads that wait still lead
     trace::log("no stand-by thread: ", problem.what());
     return;
   }
@@ -195,7 +197,7 @@ void Runtime::stand_by() {
       quiet = 0;
     }
     const bool changed = std::exchange(seen, hand_overs_) != hand_overs_;
-    if (changed || !followers_.empty()) {
+    if (changed || followers_ != nullptr) {
       quiet = 0;
     } else if (leader_ == nullptr) {
       lead_as_stand_by(lock);
@@ -222,7 +224,7 @@ void Runtime::lead_as_stand_by(std::unique_lock<std::mutex>& lock) {
   } while (!stopping_ && !lead_wanted_ && flushers_.empty());
   stand_by_leads_ = false;
   lead_wanted_ = false;
-  for (Waiter* follower : followers_) follower->wake_.notify_one();
+  for (Waiter* follower = followers_; follower != nullptr; follower = follower->next_) follower->wake_.notify_one();
 }
 
 void Runtime::run_flushers() {

@@ -53,6 +53,7 @@ class Waiter {
   Runtime& runtime_;
   std::atomic<bool> ready_{false};
   std::condition_variable wake_;  // with Runtime::mutex_
+  Waiter* next_ = nullptr;        // in the list of those that sleep
 };
 
 class Runtime : public std::enable_shared_from_this<Runtime> {
@@ -68,8 +69,9 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
 
   [[nodiscard]] boost::asio::io_context& io() noexcept { return io_; }
 
-  /// Blocks until the waiter is notified (true) or the deadline passes (false).
-  [[nodiscard]] bool wait(Waiter& waiter, Deadline deadline);
+  /// Blocks until the waiter is notified (true) or the deadline passes (false). Takes no
+  /// memory, nor does notify(): when it has run out, the news of that still come through.
+  [[nodiscard]] bool wait(Waiter& waiter, Deadline deadline) noexcept;
 
   /// Something is under way that nobody may be waiting for: the stand-by will see to it.
   void keep_going();
@@ -98,7 +100,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   template <class Run>
   void run_handlers(Run run) noexcept;
   void hand_over();
-  void interrupt_leader();
+  void interrupt_leader() noexcept;
   void rouse_stand_by();
   void stand_by();
   void lead_as_stand_by(std::unique_lock<std::mutex>& lock);
@@ -112,7 +114,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   Waiter* leader_ = nullptr;        // a waiting thread that leads
   bool stand_by_leads_ = false;     // or the stand-by
   bool lead_wanted_ = false;        // a waiting thread wants the stand-by to leave
-  std::vector<Waiter*> followers_;  // waiting threads that sleep
+  Waiter* followers_ = nullptr;     // waiting threads that sleep, the first one first
   std::uint64_t hand_overs_ = 0;    // how often the lead was given up: how the stand-by sees activity
   bool roused_ = false;             // the stand-by ticks (else it sleeps until roused)
   bool stopping_ = false;

@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <span>
@@ -37,7 +38,10 @@
 
 namespace gangway {
 
+class ChannelFile;
+
 namespace detail {
+class ArrivalQueue;
 class ChannelHandle;
 enum class ItemKind : std::uint8_t;
 }  // namespace detail
@@ -67,6 +71,16 @@ class Channel {
   /// A bytes item, not copied on the way.
   void send_bytes(std::span<const std::byte> item, std::optional<Timeout> timeout = {});
 
+  /// Sends only if that needs no waiting: false when the peer's window has no room for the
+  /// item or earlier output is still on its way; nothing was sent then. Throws as send.
+  template <class T>
+  [[nodiscard]] bool try_send(const T& item) {
+    if constexpr (std::same_as<T, Value>)
+      return try_send_value(item);
+    else
+      return try_send_value(value_from(item));
+  }
+
   /// The next item. A timeout of 0 polls.
   [[nodiscard]] Value receive(std::optional<Timeout> timeout = {});
   /// The same converted; Error (bad_cast) when it does not fit, and the item is lost then.
@@ -74,6 +88,12 @@ class Channel {
   [[nodiscard]] T receive(std::optional<Timeout> timeout = {}) {
     return value_to<T>(receive(timeout));
   }
+
+  /// for (Value item : channel): the items until the end of the channel. RemoteError and
+  /// ConnectionLost are thrown, as by receive.
+  class Iterator;
+  [[nodiscard]] Iterator begin();
+  [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
   /// Returns when nothing more can arrive (items may still be queued). Throws RemoteError
   /// once, ConnectionLost, TimeoutError.
@@ -96,6 +116,20 @@ class Channel {
   /// receive() from now on.
   void setcallback(std::function<void(Value)> callback);
   void setcallback(std::function<void(Value)> callback, Value endmarker);
+
+  /// Raises KeyboardInterrupt in the channel's task. With a timeout waits, and tells whether
+  /// the task was over in time: not so when it caught the exception, or runs code that
+  /// cannot be interrupted; nor when this side had closed the channel, which then tells
+  /// nothing of the task. The task's error stays for receive and waitclose.
+  bool interrupt(std::optional<Timeout> timeout = {});
+
+  /// How items that arrive from now on are decoded, here and at the peer: with
+  /// py3str_as_py2str a str becomes Bytes, its UTF-8, wherever in an item it stands. Items
+  /// have no Python 2 strings; the first option is for peers that do.
+  void reconfigure(bool py2str_as_py3str = true, bool py3str_as_py2str = false);
+
+  /// This channel as a file: see gangway/channel_file.hpp. "w" or "r"; Error (bad_argument).
+  [[nodiscard]] ChannelFile makefile(std::string_view mode = "w", bool proxyclose = false) const;
 
   /// Tells the peer; with an error text the peer's next receive raises it. Idempotent.
   void close();
@@ -138,6 +172,7 @@ class Channel {
 
  private:
   friend class Gateway;
+  friend class detail::ArrivalQueue;
   explicit Channel(std::shared_ptr<detail::ChannelHandle> handle) noexcept : handle_(std::move(handle)) {}
 
   using ReceiveHandler = boost::asio::any_completion_handler<void(boost::system::error_code, Value)>;
@@ -149,6 +184,7 @@ class Channel {
 
   void set_callback(std::function<void(Value)> callback, std::optional<Value> endmarker);
   void send_value(const Value& item, std::optional<Timeout> timeout);
+  [[nodiscard]] bool try_send_value(const Value& item);
   [[nodiscard]] Encoded encode(const Value& item) const;
   void start_receive(ReceiveHandler handler);
   void start_send(Encoded item, EndHandler handler);
@@ -157,5 +193,25 @@ class Channel {
 
   std::shared_ptr<detail::ChannelHandle> handle_;
 };
+
+class Channel::Iterator {
+ public:
+  using iterator_concept = std::input_iterator_tag;
+  using value_type = Value;
+  using difference_type = std::ptrdiff_t;
+
+  explicit Iterator(Channel channel) : channel_(std::move(channel)) { ++*this; }
+  Value& operator*() const noexcept { return item_; }
+  Iterator& operator++();
+  void operator++(int) { ++*this; }
+  friend bool operator==(const Iterator& at, std::default_sentinel_t) noexcept { return at.ended_; }
+
+ private:
+  Channel channel_;
+  mutable Value item_;
+  bool ended_ = false;
+};
+
+inline Channel::Iterator Channel::begin() { return Iterator(*this); }
 
 }  // namespace gangway

@@ -51,6 +51,8 @@ enum class errc {
   version_mismatch,   // no common major version of the wire protocol
   host_not_found,     // the other machine cannot be reached by this name
   group_error,        // an id in use, an unknown id
+
+  bad_argument,  // a call with something that it cannot mean
 };
 
 [[nodiscard]] const boost::system::error_category& error_category() noexcept;

@@ -4,6 +4,7 @@
 #include <gangway/big_int.hpp>
 #include <gangway/bytes.hpp>
 #include <gangway/channel.hpp>
+#include <gangway/channel_file.hpp>
 #include <gangway/convert.hpp>
 #include <gangway/death_record.hpp>
 #include <gangway/dump.hpp>
@@ -11,5 +12,6 @@
 #include <gangway/gateway.hpp>
 #include <gangway/group.hpp>
 #include <gangway/limits.hpp>
+#include <gangway/multi_channel.hpp>
 #include <gangway/value.hpp>
 #include <gangway/xspec.hpp>
