@@ -62,7 +62,7 @@ ArrivalQueue::ArrivalQueue(std::vector<Channel> channels, std::optional<Value> e
 ArrivalQueue::Arrival ArrivalQueue::next(Deadline deadline) {
   Arrivals& arrivals = *arrivals_;
   std::unique_lock lock(arrivals.mutex);
-  for (bool in_time = true; arrivals.queue.empty(); ) {
+  for (bool in_time = true; arrivals.queue.empty();) {
     if (arrivals.live == 0) throw_error(errc::end_of_channel, "all channels of the queue have ended");
     if (!in_time) throw_error(errc::timed_out, "nothing arrived in time");
     if (Runtime::in_handler()) throw_error(errc::would_deadlock, "a blocking call on the thread that does the I/O");
@@ -84,7 +84,8 @@ std::pair<Channel, Value> ArrivalQueue::get(Deadline deadline) {
     const Channel& channel = channels_[arrival.member];
     if (arrival.is_end) return {channel, *endmarker_};
     const ChannelHandle& handle = channel.handle();
-    if (auto item = handle.connection->take(*handle.state)) return {channel, decode(*handle.connection, std::move(*item))};
+    if (auto item = handle.connection->take(*handle.state))
+      return {channel, decode(*handle.connection, std::move(*item))};
   }
 }
 

@@ -14,7 +14,8 @@ ChannelFile::ChannelFile(Channel channel, std::string_view mode, bool proxyclose
 }
 
 void ChannelFile::check_mode(char mode) const {
-  if (mode_ != mode) throw_error(errc::bad_argument, mode == 'w' ? "the file is for reading" : "the file is for writing");
+  if (mode_ != mode)
+    throw_error(errc::bad_argument, mode == 'w' ? "the file is for reading" : "the file is for writing");
 }
 
 // False at the end.

@@ -111,12 +111,12 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
 
   std::mutex mutex_;
-  Waiter* leader_ = nullptr;        // a waiting thread that leads
-  bool stand_by_leads_ = false;     // or the stand-by
-  bool lead_wanted_ = false;        // a waiting thread wants the stand-by to leave
-  Waiter* followers_ = nullptr;     // waiting threads that sleep, the first one first
-  std::uint64_t hand_overs_ = 0;    // how often the lead was given up: how the stand-by sees activity
-  bool roused_ = false;             // the stand-by ticks (else it sleeps until roused)
+  Waiter* leader_ = nullptr;      // a waiting thread that leads
+  bool stand_by_leads_ = false;   // or the stand-by
+  bool lead_wanted_ = false;      // a waiting thread wants the stand-by to leave
+  Waiter* followers_ = nullptr;   // waiting threads that sleep, the first one first
+  std::uint64_t hand_overs_ = 0;  // how often the lead was given up: how the stand-by sees activity
+  bool roused_ = false;           // the stand-by ticks (else it sleeps until roused)
   bool stopping_ = false;
   std::condition_variable stand_by_wake_;
   std::vector<std::weak_ptr<Flusher>> flushers_;

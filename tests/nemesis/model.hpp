@@ -57,7 +57,8 @@ enum class End {
 struct Circumstances {
   bool closed_here = false;
   bool gateway_harmed = false;  // killed, crashed, terminated, exited
-  bool one_task_only = false;   // execmodel=main_thread_only: refuses others meanwhile
+  bool interrupted = false;
+  bool one_task_only = false;  // execmodel=main_thread_only: refuses others meanwhile
 };
 
 class ChannelModel {

@@ -91,7 +91,11 @@ TEST_P(Model, a_remote_error_needs_a_reason_and_comes_once) {
   EXPECT_THAT(other.ended(End::remote_error, "why", {}), HasSubstr("unexpected remote error: why"));
   ChannelModel refused(GetParam(), Farewell::report);
   const std::string refusal = "concurrent remote_exec would cause deadlock: ...";
-  EXPECT_THAT(refused.ended(End::remote_error, refusal, {false, false, true}), IsEmpty());
+  EXPECT_THAT(refused.ended(End::remote_error, refusal, {.one_task_only = true}), IsEmpty());
+  ChannelModel interrupted(GetParam(), Farewell::report);
+  EXPECT_THAT(interrupted.ended(End::remote_error, "keyboard-interrupted", {.interrupted = true}), IsEmpty());
+  ChannelModel another(GetParam(), Farewell::report);
+  EXPECT_THAT(another.ended(End::remote_error, "keyboard-interrupted", {}), HasSubstr("unexpected"));
 }
 
 TEST_P(Model, what_the_far_side_found_counts_whatever_was_done) {

@@ -7,8 +7,9 @@ namespace gangway::nemesis {
 
 namespace {
 
-constexpr std::array<ActionKind, 31> kinds = {{
+constexpr std::array<ActionKind, 33> kinds = {{
     {Action::send, "send", 200},
+    {Action::try_send, "try_send", 60},
     {Action::send_many, "send many", 60},
     {Action::async_send, "async_send", 60},
     {Action::receive, "receive", 160},
@@ -23,6 +24,7 @@ constexpr std::array<ActionKind, 31> kinds = {{
     {Action::drop, "drop", 15},
     {Action::pass_channel, "pass a channel", 25},
     {Action::ask_for_channel, "ask for a channel", 15},
+    {Action::interrupt, "interrupt", 15},
     {Action::echo, "echo", 50},
     {Action::flood, "flood", 30},
     {Action::sleep, "sleep", 6},
@@ -45,7 +47,7 @@ static_assert(std::ranges::is_sorted(kinds, {}, &ActionKind::action));
 
 }  // namespace
 
-const std::array<ActionKind, 31>& action_kinds() { return kinds; }
+const std::array<ActionKind, 33>& action_kinds() { return kinds; }
 
 Operation Generator::next() {
   static const unsigned total =

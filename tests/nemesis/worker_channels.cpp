@@ -158,15 +158,26 @@ bool Worker::send(const ConversationPtr& talk, const Operation& operation) {
   const Value item = make_item(operation.form, which, operation.size);
   std::optional<std::chrono::milliseconds> timeout = operation.time;
   Turn for_ever;
-  if (operation.time == operation.time.zero()) {
+  const bool without_waiting = operation.action == Action::try_send;
+  if (without_waiting) {
+    timeout = std::chrono::milliseconds::zero();
+  } else if (operation.time == operation.time.zero()) {
     for_ever = Turn::take(world_.sends_for_ever);
     if (for_ever) timeout.reset();
   }
   const std::string what = describe(which, operation);
-  talk->history.note("-> " + what + (timeout ? ", " + std::to_string(timeout->count()) + " ms" : ""));
+  talk->history.note((without_waiting ? "try_send " : "-> ") + what +
+                     (timeout ? ", " + std::to_string(timeout->count()) + " ms" : ""));
   const auto call = watch("send " + what, talk->host, talk, timeout);
   Channel channel = talk->channel;
-  const Outcome outcome = attempt([&] { channel.send(item, timeout); });
+  Outcome outcome;
+  if (without_waiting) {
+    bool done = false;
+    outcome = attempt([&] { done = channel.try_send(item); });
+    if (outcome && !done) outcome = {Outcome::timed_out, "nothing was sent"};
+  } else {
+    outcome = attempt([&] { channel.send(item, timeout); });
+  }
   if (!outcome) talk->history.note("-> item " + std::to_string(which.number) + ": " + to_string(outcome));
   sent(*talk, free.id, outcome, over);
   if (outcome) ++world_.items_sent;
@@ -282,12 +293,12 @@ void Worker::async_receive(const ConversationPtr& talk, const Operation& operati
   }
 }
 
-void Worker::waitclose(const ConversationPtr& talk, const Operation& operation) {
-  const auto call = watch("waitclose", talk->host, talk, operation.time);
+bool Worker::waitclose(const ConversationPtr& talk, std::chrono::milliseconds timeout) {
+  const auto call = watch("waitclose", talk->host, talk, timeout);
   Channel channel = talk->channel;
   const bool had_callback = talk->has_callback;
-  const Outcome outcome = attempt([&] { channel.waitclose(operation.time); });
-  if (outcome.kind == Outcome::timed_out) return;
+  const Outcome outcome = attempt([&] { channel.waitclose(timeout); });
+  if (outcome.kind == Outcome::timed_out) return false;
   talk->history.note("waitclose: " + to_string(outcome));
   if (had_callback && !talk->closed_here && !talk->over()) talk->violated("waitclose returned before the end marker");
   if (outcome)
@@ -296,6 +307,7 @@ void Worker::waitclose(const ConversationPtr& talk, const Operation& operation) 
     talk->learn([&](ChannelModel& model) { return model.error_taken(outcome.text, talk->circumstances()); });
   else if (outcome.kind != Outcome::lost || !talk->host->harmed())
     talk->violated("waitclose ended with: " + to_string(outcome));
+  return true;
 }
 
 // The callback keeps the channel, until it has its end marker.
@@ -415,6 +427,20 @@ void Worker::ask_for_channel(const ConversationPtr& talk, const Operation& opera
   talk->history.note("-> " + to_text(request) + ": " + to_string(outcome));
   if (outcome.kind == Outcome::lost && !talk->host->harmed())
     talk->violated("asking for a channel failed, and nobody harmed the gateway: " + outcome.text);
+}
+
+void Worker::interrupt(const ConversationPtr& talk, const Operation& operation) {
+  talk->interrupted = true;
+  talk->history.note("interrupt");
+  const auto call = watch("interrupt", talk->host, talk, operation.time);
+  Channel channel = talk->channel;
+  bool over = false;
+  const Outcome outcome = attempt([&] { over = channel.interrupt(operation.time); });
+  talk->history.note("interrupt: " + to_string(outcome) + (over ? ", the task is over" : ""));
+  if (!outcome && !talk->host->harmed() && !talk->closed_here)
+    talk->violated("interrupt ended with: " + to_string(outcome));
+  if (over && !talk->setting_callback && !waitclose(talk, std::chrono::milliseconds::zero()))
+    talk->violated("interrupt said that the task is over, and waitclose waits");
 }
 
 void Worker::add_answering(const HostPtr& host, const Channel& channel, const std::string& what,

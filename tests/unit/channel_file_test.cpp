@@ -103,11 +103,16 @@ TEST_F(ChannelFiles, iteration_ends_at_the_end_and_throws_errors) {
   failing_there.send(7);
   failing_there.close("broke");
   seen.clear();
-  EXPECT_EQ(failure_of([&] { for (const Value& item : failing) seen.push_back(item.as_int()); }).text, "broke");
+  EXPECT_EQ(failure_of([&] {
+              for (const Value& item : failing) seen.push_back(item.as_int());
+            }).text,
+            "broke");
   EXPECT_THAT(seen, ElementsAre(7));
   auto [lost, lost_there] = channel();
   agent->finish({errc::terminated, "gone", {}});
-  EXPECT_TRUE(failure_of([&] { for (const Value& item : lost) (void)item; }).is_connection_lost);
+  EXPECT_TRUE(failure_of([&] {
+                for (const Value& item : lost) (void)item;
+              }).is_connection_lost);
 }
 
 TEST_F(ChannelFiles, reconfigured_channels_give_bytes_for_text_wherever_it_stands) {
