@@ -31,15 +31,15 @@ import symtable
 import sys
 import zlib
 
-from shrink import PUBLIC_ATTRIBUTES, Inline, Refer, Rename, Split, Strip, fold, gather_imports, squeeze, text_of
+from shrink import PUBLIC_ATTRIBUTES, Inline, Localize, Refer, Rename, Split, Strip, fold, gather_imports, squeeze, text_of
 
 # One program in this order. Each module can be read, and linted, alone: what it takes from
 # another one stands in a relative import, which check_names() holds true and Strip drops.
-MODULES = ["task.py", "sleep.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py",
-           "waiting.py", "writer.py", "reader.py", "receiver.py", "demand.py", "control.py", "link.py",
-           "boot.py", "files.py"]
-# Modules that are a part as a whole; the native agent has them, too.
-PART_MODULES = {"files.py": "files"}
+MODULES = ["task.py", "sleep.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py", "waiting.py",
+           "interrupt.py", "writer.py", "reader.py", "receiver.py", "demand.py", "control.py", "output.py", "link.py",
+           "boot.py", "callbacks.py", "strings.py", "status.py", "files.py"]
+# Modules that are a part as a whole. The native agent has files.py, too.
+PART_MODULES = {"callbacks.py": "callbacks", "files.py": "files", "status.py": "status", "strings.py": "strings"}
 STAGE0_NAMES = {"path"}  # in the namespace before the first part runs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -151,7 +151,7 @@ def parts_of(names, call, constants):
         source = Strip().visit(ast.parse(source_of(name)))
         check(source, name)
         if name in PART_MODULES:
-            for node in source.body:
+            for node in source.body:  # but not imports and constants
                 node.decorator_list = [ast.parse("on_demand(%r)" % PART_MODULES[name], mode="eval").body]
         tree.body += source.body
     for node in tree.body:
@@ -166,7 +166,7 @@ def parts_of(names, call, constants):
         tree.body = ast.parse(LOADER).body + tree.body
     tree.body += ast.parse(call).body + rare
     elsewhere = ast.Module([node for part in parts for node in parts[part]], [])
-    for change in Refer(splitter.names), Inline(tree.body + elsewhere.body):
+    for change in Localize(), Refer(splitter.names), Inline(tree.body + elsewhere.body):
         tree = change.visit(tree)
         elsewhere = change.visit(elsewhere)
     entries = {part: entries_of(part, parts, tree) for part in sorted(parts)}

@@ -96,7 +96,7 @@ class Split(ast.NodeTransformer):
 
     def visit_Module(self, tree):
         for node in list(tree.body):
-            if part_of(node) is not None:
+            if part_of(node) is not None and hasattr(node, "name"):
                 self.names.add(node.name)
                 self.take(node)
                 tree.body.remove(node)
@@ -165,13 +165,14 @@ class Inline(ast.NodeTransformer):
 
 # What users, the interpreter or a part look up by name: variables and parameters ...
 PUBLIC_NAMES = set("""
-    channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error mode proxyclose
-    parts compiled bundle codes path Rare VERSION MAIN_THREAD_ONLY_DEADLOCK_TEXT INTERRUPT_TEXT
+    channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error mode proxyclose callback endmarker py2str_as_py3str
+    py3str_as_py2str
+    parts compiled bundle codes path Rare VERSION INTERRUPT_TEXT
 """.split())
 # ... and attributes.
 PUBLIC_ATTRIBUTES = set("""
     RemoteError TimeoutError Gateway ExecModel formatted warn send receive close isclosed waitclose next id gateway
-    newchannel makefile channel isatty readline join execmodel backend fast reducer_override dispatch_table write find_spec exec_module
+    newchannel makefile setcallback reconfigure channel isatty readline join execmodel backend fast reducer_override dispatch_table write find_spec exec_module
     _getremoteerror _executing _finish
 """.split())
 
@@ -190,6 +191,32 @@ def foreign_attributes():
     names = {"stack", "f_code", "co_filename", "exceptions", "cache", "_active", "_ident", "_main_thread",
              "_tstate_lock", "filename", "loader"}
     return names.union(*map(dir, things))
+
+
+class Localize(ast.NodeTransformer):
+    """A variable of a function that is called like something of PUBLIC_NAMES, but is another
+    thing, may get a short name: channel, error, timeout. Not in functions that users call,
+    perhaps with keywords."""
+
+    def visit_FunctionDef(self, node):
+        if node.name in PUBLIC_ATTRIBUTES:
+            return node
+        bound, outside = set(), set()
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.arg):
+                bound.add(inner.arg)
+            elif isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                bound.add(inner.id)
+            elif isinstance(inner, ast.ExceptHandler):
+                bound.add(inner.name)
+            elif isinstance(inner, ast.Global):
+                outside.update(inner.names)
+        here = bound & PUBLIC_NAMES - outside
+        for inner in ast.walk(node):
+            for field in "id", "arg", "name":
+                if getattr(inner, field, None) in here and not isinstance(inner, (ast.keyword, ast.FunctionDef, ast.alias)):
+                    setattr(inner, field, getattr(inner, field) + "_")
+        return node
 
 
 class Names(ast.NodeVisitor):

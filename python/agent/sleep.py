@@ -9,12 +9,12 @@ import time
 import _thread
 from _operator import index
 
-from .task import get_ident, monotonic, rare, sleep
+from .task import get_ident, monotonic, on_demand, sleep
 
 sleepers = {}  # the lock that a thread sleeps on: the thread
 
 
-@rare
+@on_demand("threads")
 def replace_sleep(main_ident):
     """To be called before the first task runs in another thread than the main one."""
     if time.sleep is not sleep:
@@ -41,7 +41,7 @@ def replace_sleep(main_ident):
     time.sleep = interruptible_sleep
 
 
-@rare
+@on_demand("interrupt")
 def wake(ident):
     """A thread that sleeps looks around now: it goes on to sleep when nothing is to be raised."""
     for lock, sleeper in list(sleepers.items()):

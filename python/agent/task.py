@@ -14,7 +14,7 @@ The agent gives it a *backend*: the connection, seen from the tasks.
     backend.push_job(job)
         Puts a job back to the front, for next_job(True) only.
     channel._executing
-        Set to True before the user's code runs: the channel of a running task
+        Set to the thread before the user's code runs: the channel of a running task
         refuses an explicit close() with an OSError that says "explicit".
     channel._finish(text)
         Called when the task is over: CLOSE, or CLOSE_ERROR with the text. Nothing
@@ -40,10 +40,6 @@ import _thread
 
 from .sleep import replace_sleep
 
-MAIN_THREAD_ONLY_DEADLOCK_TEXT = (
-    "concurrent remote_exec would cause deadlock: this worker runs tasks in its main "
-    "thread only (execmodel main_thread_only), and a task is running there"
-)
 INTERRUPT_TEXT = "keyboard-interrupted"
 
 MAX_ERROR_TEXT = 65536  # bytes; the limit of a CLOSE_ERROR frame
@@ -53,6 +49,7 @@ INTERRUPT_GRACE = 10.0  # s after that, then the process ends hard
 
 start_new_thread = _thread.start_new_thread  # user code may replace them in their modules
 get_ident = _thread.get_ident
+get_native_id = getattr(_thread, "get_native_id", int)  # 3.8; else 0
 sleep = time.sleep
 monotonic = time.monotonic
 exit_hard = os._exit
@@ -152,8 +149,11 @@ class Tasks:
     @rare
     def run_in_thread(self, job):
         try:
-            ensure_threading(self.main_ident)
-            replace_sleep(self.main_ident)
+            try:
+                ensure_threading(self.main_ident)
+                replace_sleep(self.main_ident)
+            except OSError:
+                pass  # the connection was lost before the part came
             run(job[0], job[1])
         except KeyboardInterrupt:  # just before or after the task
             job[0]._finish(INTERRUPT_TEXT)
@@ -167,7 +167,7 @@ class Tasks:
             if self.all_done and not self.in_threads:
                 self.all_done.release()
 
-    @rare
+    @on_demand("main_thread_only")
     def wait_for_main(self, job):
         """main_thread_only: the job is the main thread's if it is free within a second."""
         with self.guard:
@@ -176,17 +176,24 @@ class Tasks:
                 start_new_thread(self.refuse_late_jobs, ())
         self.backend.push_job(job)
 
-    @rare
+    @on_demand("main_thread_only")
     def refuse_late_jobs(self):
         while self.waiting:
             deadline, job = self.waiting[0]
             sleep(max(0, deadline - monotonic()))
             if claim(job):
-                job[0]._finish(MAIN_THREAD_ONLY_DEADLOCK_TEXT)
+                job[0]._finish(deadlock_text())
             with self.guard:
                 del self.waiting[0]
                 if not self.waiting:
                     return
+
+
+@on_demand("main_thread_only")
+def deadlock_text():
+    return (
+        "concurrent remote_exec would cause deadlock: this worker runs tasks in its main "
+        "thread only (execmodel main_thread_only), and a task is running there")
 
 
 def claim(job):
@@ -195,8 +202,9 @@ def claim(job):
 
 
 def run(channel, request):
-    channel._executing = True
-    channel._finish(execute(channel, request))
+    request[0] = get_native_id()
+    channel._executing = get_ident()
+    channel._finish(runner(channel, request))
 
 
 def execute(channel, request):
@@ -217,6 +225,8 @@ def execute(channel, request):
         return error_text(error)
     return None
 
+
+runner = execute  # or what does more around it (output.py, for one)
 
 sources = {}  # file name -> linecache entry
 
@@ -298,7 +308,7 @@ def error_text(error):
     return data.decode("utf-8", "ignore")
 
 
-@rare
+@on_demand("threads")
 def ensure_threading(main_ident):
     """Imports threading for a thread that is not the main one.
 

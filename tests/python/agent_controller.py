@@ -202,6 +202,9 @@ class Agent:
                     if word & 0xFF == NEED and payload.decode() in self.parts:
                         self.send_part(payload.decode())
                         continue
+                    if word & 0xFF == PING:
+                        self.write(frame(PONG, 0, payload))
+                        continue
                     return word & 0xFF, number, payload
             self.read_more(deadline)
 
