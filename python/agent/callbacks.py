@@ -74,7 +74,8 @@ class Callback:
         finally:
             channel._callback = None
             link.wake(channel._bells)
-            if link.listening.pop(channel.id, None):  # the user has dropped it before
+            link.flush()
+            if link.calls is not None and link.listening.pop(channel.id, None):  # the user has dropped it before
                 channel._close(None)
                 for error in channel._errors:
                     error.warn()
@@ -119,10 +120,12 @@ def set_callback(channel, function, endmarker):
         queue = Checked.of(queue)
         callback = channel._items = Callback(queue, function, endmarker)
     link.wake(channel._bells)  # who receives here is to have its error now
+    link.flush()
     try:
         for _ in range(len(queue)):
             callback.take(channel)
         if go_live(channel, callback):
+            link.flush()
             return
         while callback.queue:  # nothing is added any more
             callback.take(channel)

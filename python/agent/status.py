@@ -114,7 +114,8 @@ def frame_lines(frame, own):
     lines = []
     while frame is not None and len(lines) < 200:
         code = frame.f_code
-        if code.co_filename != own:
+        stage0 = code.co_filename == "<string>" and (frame.f_back is None or frame.f_globals.get("__name__") == own)
+        if code.co_filename != own and not stage0:
             line = '  File "%s", line %d, in %s\n' % (code.co_filename, frame.f_lineno or 0, code.co_name)
             text = source_line(code.co_filename, frame.f_lineno or 0)
             lines.append(line + (text and "    %s\n" % text))

@@ -928,8 +928,7 @@ EXEC_FRAMES = frame(OPEN, 1) + item_frames(1, payload=dumps({"source": "channel.
     EXEC_FRAMES + frame(BEGIN | BYTES, 1, struct.pack("<Q", 10) + b"x") + frame(BYTES, 1, b"x" * 9),
     EXEC_FRAMES + frame(BEGIN | BYTES, 1, struct.pack("<Q", 10) + b"x") + frame(BYTES, 1, b""),
     EXEC_FRAMES + frame(BEGIN | END | INT, 1, b"x"), EXEC_FRAMES + frame(BEGIN | INT, 1, bytes(16)),
-    EXEC_FRAMES + frame(BEGIN | END | STR, 1, b"\xff"), EXEC_FRAMES + frame(BEGIN | END | PICKLE, 1, b"nonsense"),
-    EXEC_FRAMES + item_frames(1, payload=reference(77), tag=PICKLE), EXEC_FRAMES + item_frames(1, payload=b"x", tag=EXEC),
+    EXEC_FRAMES + item_frames(1, payload=b"x", tag=EXEC),
     frame(PONG, 0, bytes(9)), frame(0x45, 0, bytes(9)),
 ], ids=lambda data: data[:24].hex())
 def test_violation_ends_the_connection(agent, data):
