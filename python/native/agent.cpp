@@ -214,11 +214,11 @@ void Agent::on_interrupt(const ChannelPtr& channel) {
 
 // With the mutex.
 void Agent::interrupt_thread(ThreadId thread) {
-  if (Wait* const wait = wait_of(thread)) {
+  if (thread == main_thread_) {
+    ::pthread_kill(main_thread_, SIGINT);  // ends a sleep, too; the user's handler, if there is one, decides
+  } else if (Wait* const wait = wait_of(thread)) {
     wait->interrupted_ = true;
     wait->waiter.notify();
-  } else if (thread == main_thread_) {
-    ::pthread_kill(main_thread_, SIGINT);  // a sleep is interrupted by that, too
   } else {
     thread_interrupts_.push_back(thread);
     dispatcher_.notify_one();

@@ -148,9 +148,9 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   void on_stacks(std::uint64_t number) override;
   void on_stream_end(detail::ConnectionEnd end) override;
 
-  class StacksRequest;
-  void begin_status(std::uint64_t number);
-  void reply_status(std::uint64_t number);
+  class Inquiry;
+  [[nodiscard]] detail::Clock::duration gil_silence(detail::Clock::duration busy);
+  void reply_status(std::uint64_t number, detail::Clock::duration silence);
   [[nodiscard]] ThreadRoles roles();
   void interrupt_thread(ThreadId thread);
 
@@ -168,6 +168,10 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   const std::unique_ptr<GilProbe> gil_ = std::make_unique<GilProbe>();
   Value answer_;  // our HELLO
   detail::Clock::time_point started_;
+  // Who held the GIL when we looked last; the leading thread's.
+  int gil_holder_ = 0;
+  detail::Clock::time_point gil_held_since_;
+  detail::Clock::duration gil_holder_used_{};  // processor time until then
 
   detail::Pipe signal_pipe_;
   boost::asio::posix::stream_descriptor signals_;  // its read end

@@ -67,8 +67,8 @@ std::string take_traceback() {
 
 class PythonCallback final : public detail::ChannelCallback {
  public:
-  PythonCallback(PyObject* user_function, PyObject* endmarker)
-      : function_(PyRef::share(user_function)), endmarker_(PyRef::share(endmarker)) {
+  PythonCallback(const ChannelPtr& channel, PyObject* user_function, PyObject* endmarker)
+      : channel_(channel), function_(PyRef::share(user_function)), endmarker_(PyRef::share(endmarker)) {
     live().add(1);
   }
   ~PythonCallback() override {
@@ -88,9 +88,9 @@ class PythonCallback final : public detail::ChannelCallback {
     });
   }
   void on_end() override {
-    if (!endmarker_) return;
     const WithGil gil;
-    guarded([&] { call(endmarker_.get()); });
+    if (endmarker_) guarded([&] { call(endmarker_.get()); });
+    if (const auto channel = channel_.lock()) warn_of_unseen_error(channel);
   }
 
   void registered() noexcept { registering_ = false; }
@@ -115,6 +115,7 @@ class PythonCallback final : public detail::ChannelCallback {
     throw RemoteError(text);
   }
 
+  const std::weak_ptr<detail::ChannelState> channel_;
   PyRef function_;
   PyRef endmarker_;
   const unsigned long registrar_ = PyThread_get_thread_ident();
@@ -126,7 +127,7 @@ class PythonCallback final : public detail::ChannelCallback {
 void set_python_callback(const ChannelPtr& channel, PyObject* user_function, PyObject* endmarker) {
   // Before it is the callback thread that imports threading.
   PyRef::check(PyObject_CallFunction(function("ensure_threading"), "k", module().agent->main_thread()));
-  const auto callback = std::make_shared<PythonCallback>(user_function, endmarker);
+  const auto callback = std::make_shared<PythonCallback>(channel, user_function, endmarker);
   module().agent->connection().set_callback(channel, callback);
   callback->registered();
 }
