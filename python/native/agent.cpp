@@ -195,6 +195,11 @@ Agent::Finished Agent::finish_task(std::uint32_t channel) {
   return finished;
 }
 
+void Agent::is_callback_thread() {
+  const std::lock_guard lock(mutex_);
+  callback_thread_ = PyThread_get_thread_ident();
+}
+
 void Agent::on_interrupt(const ChannelPtr& channel) {
   const std::lock_guard lock(mutex_);
   const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& other) { return other.channel == channel; });

@@ -113,6 +113,8 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
     bool interrupted = false;  // this thread must not get a late KeyboardInterrupt
   };
   [[nodiscard]] Finished finish_task(std::uint32_t channel);
+  /// This thread is the one that runs callbacks.
+  void is_callback_thread();
 
   // --- signals and the end
 
@@ -151,6 +153,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   class Inquiry;
   [[nodiscard]] detail::Clock::duration gil_silence(detail::Clock::duration busy);
   void reply_status(std::uint64_t number, detail::Clock::duration silence);
+  void reply_stacks(std::uint64_t number, std::string text);
   [[nodiscard]] ThreadRoles roles();
   void interrupt_thread(ThreadId thread);
 
@@ -186,6 +189,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   bool main_busy_ = false;  // the main thread runs a task: others are for the dispatcher
   std::condition_variable dispatcher_;
   std::vector<ThreadId> thread_interrupts_;
+  std::optional<ThreadId> callback_thread_;
   std::string signals_seen_;
   std::optional<std::string> lost_;
   std::vector<void*> released_;

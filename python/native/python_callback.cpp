@@ -37,6 +37,7 @@ class WithGil {
     // The callback thread keeps its state from call to call, and with it threading.local.
     thread_local bool known = false;
     if (!std::exchange(known, true) && PyGILState_GetThisThreadState() == nullptr) {
+      module().agent->is_callback_thread();
       (void)PyGILState_Ensure();
       (void)PyEval_SaveThread();
     }

@@ -35,8 +35,9 @@ constexpr Patience stacks_patience{std::chrono::milliseconds(gil_holder_is_known
 // How often we look who holds it: twice within the turn of a thread that runs Python code.
 constexpr std::chrono::milliseconds watch_tick{2};
 
-constexpr std::size_t most_told = 100;       // tasks, and channels
-constexpr std::size_t longest_source = 200;  // bytes
+constexpr std::size_t most_told = 100;          // tasks, and channels
+constexpr std::size_t longest_stacks = 65'000;  // bytes, wire.md
+constexpr std::size_t longest_source = 200;     // bytes
 
 double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -216,6 +217,7 @@ void Agent::reply_status(std::uint64_t number, Clock::duration silence) {
 ThreadRoles Agent::roles() {
   ThreadRoles roles{{main_thread_, "main thread"}};
   const std::lock_guard lock(mutex_);
+  if (callback_thread_) roles[*callback_thread_] = "callbacks";
   for (const auto& [channel, task] : tasks_) {
     if (!task.executing) continue;
     std::string& role = roles[task.thread];
@@ -224,15 +226,24 @@ ThreadRoles Agent::roles() {
   return roles;
 }
 
+void Agent::reply_stacks(std::uint64_t number, std::string text) {
+  constexpr std::string_view rest = "\n  [...]\n";
+  if (text.size() > longest_stacks) {
+    std::size_t end = longest_stacks - rest.size();
+    while ((text[end] & 0xc0) == 0x80) --end;  // no half character
+    text.replace(end, text.npos, rest);
+  }
+  connection_->reply_stacks(number, text);
+}
+
 void Agent::on_stacks(std::uint64_t number) {
   boost::asio::post(runtime_->io(), [self = shared_from_this(), number] {
     std::make_shared<Inquiry>(
         self, [self] { return stacks_with_gil(self->roles()); },
         [self, number](const std::optional<std::string>& text, Clock::duration silence) {
-          self->connection_->reply_stacks(number, text ? *text
-                                                  : self->gil_->interpreter_is_up()
-                                                      ? stacks_without_gil(self->roles(), silence)
-                                                      : "The interpreter has not started.\n");
+          if (text) return self->reply_stacks(number, *text);
+          self->reply_stacks(number, self->gil_->interpreter_is_up() ? stacks_without_gil(self->roles(), silence)
+                                                                     : "The interpreter has not started.\n");
         })
         ->start(stacks_patience, {});
   });
