@@ -111,6 +111,20 @@ struct ChannelState {
   bool in_turn = false;           // it stands in the multiplexer's list of turns
   bool last_message_due = false;  // to be sent after what is in `outgoing`
 
+  /// Bytes of items that arrived, or are arriving, and were not taken.
+  [[nodiscard]] std::size_t arrived_bytes() noexcept {
+    std::size_t sum = assembly ? assembly->payload.size() : 0;
+    for (const InItem& item : arrived)
+      sum += item.kind == ItemKind::integer ? sizeof item.integer : item.payload.size();
+    return sum;
+  }
+  /// Bytes that wait to be sent and are not yet in frames.
+  [[nodiscard]] std::size_t outgoing_bytes() noexcept {
+    std::size_t sum = 0;
+    for (const OutItem* const item : outgoing) sum += item->payload.size() - item->cut;
+    return sum;
+  }
+
   // Waiting threads and operations, the first one first.
   std::vector<ChannelWaiter*> receivers;
   std::vector<ChannelWaiter*> end_waiters;

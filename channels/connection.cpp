@@ -411,6 +411,17 @@ std::size_t Connection::live_channels() {
   return machine_.live();
 }
 
+Dict Connection::queued(std::size_t most) {
+  Dict result;
+  const std::lock_guard lock(mutex_);
+  for (const ChannelPtr& channel : machine_.channels()) {
+    if (result.size() == most) break;
+    const std::size_t arrived = channel->arrived_bytes(), outgoing = channel->outgoing_bytes();
+    if (arrived + outgoing > 0) result[channel->id] = Tuple{arrived, outgoing};
+  }
+  return result;
+}
+
 std::string Connection::noise() {
   const std::lock_guard lock(mutex_);
   return preamble_ ? std::string(preamble_->noise()) : noise_;

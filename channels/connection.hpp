@@ -67,8 +67,11 @@ class Connection final : public std::enable_shared_from_this<Connection>,
     virtual void on_interrupt(const ChannelPtr&) {}
     virtual void on_terminate() {}
     virtual void on_pong() {}
-    /// A STATUS request: its answer, a dict.
-    [[nodiscard]] virtual Value on_status([[maybe_unused]] std::size_t live_channels) { return Value(Dict{}); }
+    /// A STATUS request: its answer, a dict; none: reply_status() follows.
+    [[nodiscard]] virtual std::optional<Value> on_status([[maybe_unused]] std::uint64_t number,
+                                                         [[maybe_unused]] std::size_t live_channels) {
+      return Value(Dict{});
+    }
     /// The stream has ended; called once, without the mutex. The owner finds out what is to
     /// be known and calls finish(), soon.
     virtual void on_stream_end(ConnectionEnd end) = 0;
@@ -177,6 +180,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   /// Round trips of the connection itself. Throw ConnectionLost, TimeoutError.
   [[nodiscard]] Value status(Deadline deadline);
   void ping(Deadline deadline);
+  void reply_status(std::uint64_t number, const Value& answer);
   /// What the threads of the agent are doing, as text.
   [[nodiscard]] std::string stacks(Deadline deadline);
   void reply_stacks(std::uint64_t number, std::string_view text);
@@ -195,6 +199,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   [[nodiscard]] bool ready();
   [[nodiscard]] bool finished();
   [[nodiscard]] std::size_t live_channels();
+  /// Of the channels with bytes that wait: id to (arrived and not taken, to be sent). At most `most`.
+  [[nodiscard]] Dict queued(std::size_t most);
   [[nodiscard]] std::string noise();
 
   /// Ends the connection: every waiter gets `end`, later calls too. The first call counts.

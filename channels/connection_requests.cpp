@@ -56,6 +56,15 @@ void Connection::send_ping() {
   write_out();
 }
 
+void Connection::reply_status(std::uint64_t number, const Value& answer) {
+  const Bytes pickle = encode_pickle(answer);
+  check_process();
+  const std::lock_guard lock(mutex_);
+  if (end_) return;
+  machine_.reply_status(number, pickle.span());
+  write_out();
+}
+
 void Connection::reply_stacks(std::uint64_t number, std::string_view text) {
   check_process();
   const std::lock_guard lock(mutex_);
@@ -98,7 +107,9 @@ void Connection::on_pong(std::uint64_t cookie) {
 
 void Connection::on_status(std::uint64_t number) {
   const auto owner = owner_.lock();
-  if (owner) machine_.reply_status(number, encode_pickle(owner->on_status(machine_.live())));
+  if (!owner) return;
+  if (const auto answer = owner->on_status(number, machine_.live()))
+    machine_.reply_status(number, encode_pickle(*answer));
 }
 
 void Connection::on_status_reply(std::uint64_t number, std::span<const std::byte> pickle) {

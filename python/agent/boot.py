@@ -1,21 +1,26 @@
 """From HELLO to the end of the process."""
 import os
 import sys
+import _signal
 
-from .task import Tasks, leave, rare, take_stdio
+from .task import Tasks, leave, monotonic, on_demand, rare, runner, start_new_thread, take_stdio
 from .wire import BATCH, CUT, HELLO, MAX_FRAME, UNLIMITED, VERSION, getpid, pack_head
 from .errors import ProtocolError
 from .spelling import plain_loads, spell
+from .callbacks import await_callbacks
 from .link import Link, link
+from .output import Output, guard
 
 
 def greet(self, payload):
     """The controller's HELLO, and ours."""
+    global runner
     config = plain_loads(payload)
     if type(config) is not dict or not {"protocol", "nonce"} <= set(config):
         raise ProtocolError("a HELLO without protocol or nonce")
     get = config.get
     self.greeted = True
+    self.since = monotonic()
     self.window = get("window", 0)
     self.quarter = self.window // 4 or UNLIMITED
     self.cut = min(CUT, get("max_frame", CUT))
@@ -31,6 +36,9 @@ def greet(self, payload):
         "implementation": sys.implementation.name, "pid": self.pid,
         "executable": (sys.executable or "").encode("utf-8", "replace").decode(),
     }
+    self.output = get("output")
+    if self.output:
+        runner = run_with_output
     error = None
     if (config["protocol"][0] != 1 or self.execmodel != "thread"
             or "chdir" in config or "nice" in config or "env" in config):
@@ -38,7 +46,7 @@ def greet(self, payload):
     if error:
         reply["error"] = error
     if self.debug:
-        trace("creating workergateway on %r" % self)
+        start_new_thread(lambda: trace("creating workergateway on %r" % self), ())  # it may have to be sent
     nonce = "".join(map("{:02x}".format, config["nonce"]))
     marker = "<GW1 %s%s>\n" % (nonce[16:], nonce[:16])
     hello = spell(reply)
@@ -69,6 +77,23 @@ def settle(config):
 
 
 @rare
+def run_with_output(channel, request):
+    try:
+        output = start_output()
+    except OSError as error:  # the connection is gone
+        return str(error)
+    return output.run(channel, request)
+
+
+@on_demand("output")
+def start_output():
+    with guard:
+        if type(link.output) is dict:
+            link.output = Output(link.channel_by_id(link.output["channel"]), link.output["streams"])
+        return link.output
+
+
+@on_demand("trace")
 def trace(text):
     """EXECNET-SURFACE.md, section 11. Never raises."""
     try:
@@ -117,7 +142,10 @@ def main():
     widen(fd_out)
     link = Link(fd_in, fd_out)
     watch_forks(link)
+    _signal.signal(2, lambda number, frame: link.on_sigint(frame))
     Tasks(link).serve()
+    if link.calls is not None:
+        await_callbacks()
     if link.out or link.rest:
         link.flush_at_end()
     leave()

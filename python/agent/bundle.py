@@ -9,17 +9,21 @@ deflated, and a sequence of parts with a zero byte between them:
     2       task.py and the other MODULES in one namespace
     3...    "NAME:" and what is marked @rare, compiled at its first use
 
+What is marked @on_demand("part") is left out: the controller has it, and sends it when the
+agent asks (spec-docs/wire.md, section 8). It shares its names with the bundle.
+
 Sources are stripped of docstrings, comments, annotations and long names. The result
 runs on 3.6.
 
 Compiling parts 1 and 2 takes 4 ms, half of what an interpreter needs to start. For
 processes on this machine, where bytes are free, there is a second bundle with the code
-objects of all parts behind the sources. An interpreter with another magic number than
+objects of everything behind the sources. An interpreter with another magic number than
 ours, the one that is embedded, takes the sources.
 """
 import argparse
 import ast
 import builtins
+import collections
 import importlib.util
 import marshal
 import os
@@ -27,16 +31,20 @@ import symtable
 import sys
 import zlib
 
-from shrink import Inline, Refer, Rename, Split, Strip, fold, gather_imports, squeeze, text_of
+from shrink import PUBLIC_ATTRIBUTES, Inline, Localize, Refer, Rename, Split, Strip, fold, gather_imports, squeeze, text_of
 
 # One program in this order. Each module can be read, and linted, alone: what it takes from
 # another one stands in a relative import, which check_names() holds true and Strip drops.
-MODULES = ["task.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py", "waiting.py",
-           "writer.py", "reader.py", "receiver.py", "control.py", "link.py", "boot.py"]
+MODULES = ["task.py", "sleep.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py", "waiting.py",
+           "interrupt.py", "writer.py", "reader.py", "receiver.py", "demand.py", "control.py", "output.py", "link.py",
+           "boot.py", "callbacks.py", "strings.py", "status.py", "files.py"]
+# Modules that are a part as a whole. The native agent has files.py, too.
+PART_MODULES = {"callbacks.py": "callbacks", "files.py": "files", "status.py": "status", "strings.py": "strings"}
 STAGE0_NAMES = {"path"}  # in the namespace before the first part runs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 12288  # bytes deflated; start-up time is what it protects (DESIGN.md)
+PART_LIMIT = 65000  # bytes deflated: a part travels in one frame
 
 # Part 0. Compiles before the keeper forks: afterwards each page that is written to
 # would be copied (1.4 ms more).
@@ -63,13 +71,13 @@ class Lazy:
         if code:
             import marshal
             code = marshal.loads(code)
-        else:
+        while not code:
             for part in parts:
                 if part.startswith((name + ":").encode()):
                     code = compile(part[len(name) + 1:], __name__, "exec")
                     break
             else:
-                raise AttributeError(name)
+                need(name)
         space = {}
         exec(code, globals(), space)
         setattr(self if type(self) is Rare else type(self), name, space[name])
@@ -135,12 +143,16 @@ def check_names(names):
 
 
 def parts_of(names, call, constants):
-    """The texts of the parts that these files make; constants replaces values of theirs."""
+    """What these files make: the text of the program, {name: text} of what is rare in the
+    bundle, and {part: the same} of what is not in it. constants replaces values of theirs."""
     check_names(names)
     tree = ast.Module([], [])
     for name in names:
         source = Strip().visit(ast.parse(source_of(name)))
         check(source, name)
+        if name in PART_MODULES:
+            for node in source.body:  # but not imports and constants
+                node.decorator_list = [ast.parse("on_demand(%r)" % PART_MODULES[name], mode="eval").body]
         tree.body += source.body
     for node in tree.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in constants:
@@ -148,34 +160,66 @@ def parts_of(names, call, constants):
     tree = gather_imports(fold(tree))
     splitter = Split()
     tree = splitter.visit(tree)
-    rare = splitter.rare
+    parts = splitter.rare
+    rare = parts.pop("", [])
     if rare:
         tree.body = ast.parse(LOADER).body + tree.body
-    tree.body += ast.parse(call).body
-    tree.body += rare
-    tree = Refer(splitter.names).visit(tree)
-    tree = Inline(tree.body).visit(tree)
-    tree = Rename(tree, splitter.names, splitter.methods).visit(tree)
-    core = tree.body[:len(tree.body) - len(rare)]
-    return [text_of(core)] + [node.name + ":" + text_of([node]) for node in tree.body[len(core):]]
+    tree.body += ast.parse(call).body + rare
+    elsewhere = ast.Module([node for part in parts for node in parts[part]], [])
+    for change in Localize(), Refer(splitter.names), Inline(tree.body + elsewhere.body):
+        tree = change.visit(tree)
+        elsewhere = change.visit(elsewhere)
+    entries = {part: entries_of(part, parts, tree) for part in sorted(parts)}
+    rename = Rename(tree, elsewhere.body, splitter.names, splitter.methods)
+    tree = rename.visit(tree)
+    elsewhere = rename.visit(elsewhere)
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == rename.name("CONTENTS"):
+            node.value = ast.Constant(";".join(
+                " ".join([part] + [rename.attribute(name) for name in names]) for part, names in entries.items()))
+
+    def texts_of(nodes):
+        return {node.name: text_of([node]) for node in nodes}
+
+    size = len(tree.body) - len(rare)
+    return text_of(tree.body[:size]), texts_of(tree.body[size:]), {part: texts_of(parts[part]) for part in entries}
 
 
-def deflate(text, memory):
-    packer = zlib.compressobj(9, zlib.DEFLATED, 15, memory)
-    return packer.compress(text) + packer.flush()
+def entries_of(part, parts, tree):
+    """The names of a part that others, or users, look for."""
+    names = {node.name for node in parts[part]}
+    found = names & PUBLIC_ATTRIBUTES
+    for outside in [tree] + [node for other in parts if other != part for node in parts[other]]:
+        found |= names & {node.attr for node in ast.walk(outside) if isinstance(node, ast.Attribute)}
+    return sorted(found)
+
+
+def deflate(text):
+    def with_memory(memory):
+        packer = zlib.compressobj(9, zlib.DEFLATED, 15, memory)
+        return packer.compress(text) + packer.flush()
+
+    return min(map(with_memory, range(5, 10)), key=len)
+
+
+Bundle = collections.namedtuple("Bundle", [
+    "text",  # the sources
+    "packed",  # them, deflated
+    "local",  # them and the code objects of everything, not deflated
+    "parts",  # name -> what the agent executes when the part has come, deflated
+])
 
 
 def bundle(**constants):
-    """(the sources, the sources deflated, the sources and our code objects not deflated)
-
-    constants: for tests that do not want to wait for END_GRACE, for instance."""
-    parts = parts_of(["keeper.py"], "fork_keeper()", constants) + parts_of(MODULES, "main()", constants)
-    rare = {}
-    for part in parts[2:]:
-        name, _, source = part.partition(":")
-        rare[name] = marshal.dumps(compile(source, "_gangway", "exec"))
-    codes = [compile(part, "_gangway", "exec") for part in parts[:2]]
-    text = "\0".join([""] + parts).encode()
+    """constants: for tests that do not want to wait for END_GRACE, for instance."""
+    keeper, _, _ = parts_of(["keeper.py"], "fork_keeper()", constants)
+    program, rare, parts = parts_of(MODULES, "main()", constants)
+    texts = dict(rare)
+    for part in parts.values():
+        texts.update(part)
+    codes = {name: marshal.dumps(compile(text, "_gangway", "exec")) for name, text in texts.items()}
+    start_codes = [compile(text, "_gangway", "exec") for text in (keeper, program)]
+    text = "\0".join(["", keeper, program] + named(rare)).encode()
     length = len(text)
     while True:  # part 0 holds the length of all
         start = squeeze(START.replace("LENGTH", str(length))).encode()
@@ -183,8 +227,14 @@ def bundle(**constants):
             break
         length = len(start + text)
     text = start + text
-    return text, min((deflate(text, memory) for memory in range(5, 10)), key=len), zlib.compress(
-        text + importlib.util.MAGIC_NUMBER + marshal.dumps((codes, rare)), 0)  # inflating takes 0.5 ms
+    return Bundle(
+        text, deflate(text),
+        zlib.compress(text + importlib.util.MAGIC_NUMBER + marshal.dumps((start_codes, codes)), 0),  # inflating takes 0.5 ms
+        {name: deflate(("parts+=%r\n" % [text.encode() for text in named(part)]).encode()) for name, part in parts.items()})
+
+
+def named(texts):
+    return [name + ":" + text for name, text in texts.items()]
 
 
 def stage0(length):
@@ -198,13 +248,14 @@ def task_source():
     return source_of("task.py")
 
 
-def cpp_string(name, data):
-    lines = ["const std::string_view %s{" % name]
+def cpp_literal(data):
+    """A string literal and its size."""
+    lines = []
     for start in range(0, len(data), 64):
         chunk = data[start:start + 64]
         # Three octal digits: a digit that follows can never become part of the escape.
         lines.append('    "%s"' % "".join(chr(c) if 32 <= c < 127 and c not in b'"\\?' else "\\%03o" % c for c in chunk))
-    lines.append("    , %d};" % len(data))
+    lines.append("    , %d" % len(data))
     return "\n".join(lines)
 
 
@@ -223,6 +274,9 @@ extern const std::string_view portable_stage0; // for python -c; reads portable_
 extern const std::string_view portable_local_bundle;
 extern const std::string_view portable_local_stage0;
 
+// What an agent has to be sent when it asks for this part of itself; empty: there is none.
+[[nodiscard]] std::string_view portable_part(std::string_view name) noexcept;
+
 extern const std::string_view task_source; // task.py, for the native agent
 
 } // namespace gangway::detail
@@ -233,9 +287,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
-    text, data, local = bundle()
-    print("portable agent: %d bytes, deflated %d of %d; local bundle %d" % (len(text), len(data), LIMIT, len(local)))
-    if len(data) > LIMIT:
+    text, packed, local, parts = bundle()
+    print("portable agent: %d bytes, deflated %d of %d; local bundle %d; parts: %s" % (
+        len(text), len(packed), LIMIT, len(local), ", ".join("%s %d" % (name, len(part)) for name, part in parts.items())))
+    if len(packed) > LIMIT or any(len(part) > PART_LIMIT for part in parts.values()):
         sys.exit("bundle.py: the portable agent is too large")
     os.makedirs(options.out, exist_ok=True)
     with open(os.path.join(options.out, "agent_bundle.hpp"), "w") as file:
@@ -243,13 +298,17 @@ def main():
     with open(os.path.join(options.out, "agent_bundle.cpp"), "w") as file:
         file.write('// Generated by python/agent/bundle.py.\n#include "agent_bundle.hpp"\n\nnamespace gangway::detail {\n\n')
         for name, value in (
-            ("portable_bundle", data),
-            ("portable_stage0", stage0(len(data)).encode()),
+            ("portable_bundle", packed),
+            ("portable_stage0", stage0(len(packed)).encode()),
             ("portable_local_bundle", local),
             ("portable_local_stage0", stage0(len(local)).encode()),
             ("task_source", task_source().encode()),
         ):
-            file.write(cpp_string(name, value) + "\n\n")
+            file.write("const std::string_view %s{\n%s};\n\n" % (name, cpp_literal(value)))
+        file.write("std::string_view portable_part(std::string_view name) noexcept {\n")
+        for name, value in parts.items():
+            file.write("  if (name == \"%s\") return {\n%s};\n" % (name, cpp_literal(value)))
+        file.write("  return {};\n}\n\n")
         file.write("} // namespace gangway::detail\n")
 
 

@@ -3,12 +3,16 @@ import sys
 from _collections import deque  # without the rest of collections: 0.7 ms
 from itertools import count
 from _struct import error as StructError
+from _weakref import ref
 
-from .task import ExecModel, MAX_ERROR_TEXT, get_ident, leave, monotonic, rare
+from .task import ExecModel, MAX_ERROR_TEXT, get_ident, leave, monotonic, on_demand, rare
 from .wire import (
     BEGIN, CLOSE, CLOSE_ERROR, COALESCE, CREDIT, EAGER, END, INT, INT_COST, INT_WORD, SMALL, UNLIMITED,
     pack_head, pack_int, u64_struct)
-from .errors import TimeoutError, refuse
+from .errors import LoadError, TimeoutError, refuse
+from .callbacks import Callback, set_callback
+from .strings import reconfigure_channel
+from .files import open_file
 from .items import encode
 from .transfer import Outgoing
 
@@ -18,6 +22,8 @@ class Channel:
 
     RemoteError = RemoteError
     TimeoutError = TimeoutError
+    _callback = None  # a Callback, until the end of the channel was told
+    _convert = None  # what items go through when they arrive: RECONFIGURE
 
     __slots__ = (
         "id", "_link", "_items", "_taken", "_count", "_mark", "_marks", "_since", "_arrived",
@@ -146,11 +152,16 @@ class Channel:
         """The next item. RemoteError once, then EOFError, at the end."""
         items = self._items
         if not items and timeout is None:
-            self._link.lead_for(self, items)
+            self._link.lead_for(self)
         try:
-            item = items.popleft()
-        except IndexError:
-            item = self._await_item(timeout)
+            try:
+                item = items.popleft()
+            except IndexError:
+                item = self._await_item(timeout)
+        except LoadError:  # it is in the place of an item
+            self._taken()
+            self._grant()
+            raise
         if self._taken() == self._mark:
             self._grant()
         return item
@@ -158,11 +169,10 @@ class Channel:
     @rare
     def _await_item(self, timeout):
         deadline = deadline_of(timeout)
-        items = self._items
         while True:
-            self._link.wait(lambda: items or self._ended, self._bells, deadline)
+            self._link.wait(lambda: self._items or self._ended, self._bells, deadline)
             try:
-                return items.popleft()
+                return self._items.popleft()
             except IndexError:  # another thread took it, or the end, or the time is over
                 if self._ended:
                     self._raise_end()
@@ -186,9 +196,25 @@ class Channel:
     @rare
     def waitclose(self, timeout=None):
         """Returns when nothing more can arrive; raises the pending error."""
-        if not self._link.wait(lambda: self._ended, self._bells, deadline_of(timeout)):
+        if not self._link.wait(lambda: self._ended and not (self._callback and self._callback.awaited()), self._bells, deadline_of(timeout)):
             raise TimeoutError("not closed after %r seconds" % timeout)
         self._raise_end()
+
+    @on_demand("files")
+    def makefile(self, mode="w", proxyclose=False):
+        """A file that writes ("w") or reads ("r") this channel."""
+        return open_file(self, mode, proxyclose)
+
+    @on_demand("callbacks")
+    def setcallback(self, callback, endmarker=Callback):
+        """Hands what arrives to callback, in a thread that serves all callbacks; what is queued
+        here and now. With an endmarker that comes last, once, however the channel ends."""
+        set_callback(self, callback, endmarker)
+
+    @on_demand("strings")
+    def reconfigure(self, py2str_as_py3str=True, py3str_as_py2str=False):
+        """How strings arrive from now on, here and at the peer: with py3str_as_py2str as bytes."""
+        reconfigure_channel(self, bool(py2str_as_py3str) + 2 * bool(py3str_as_py2str))
 
     def __iter__(self):
         return self
@@ -220,11 +246,20 @@ class Channel:
 
     def _set_closed(self):
         """Under wire."""
-        self._closed = self._ended = True
-        self._sendable = False
-        self._arriving = None
-        self._outgoing.clear()
+        self._closed = True
+        self._end()
+        self._link.closed[self.id] = ref(self)
         self._link.channels.pop(self.id, None)
+
+    def _end(self, may_send=False):
+        """Under wire: nothing more will come."""
+        self._ended = True
+        self._arriving = None
+        if not may_send:
+            self._sendable = False
+            self._outgoing.clear()
+        if self._callback:
+            self._callback.put(self, 1)
 
     def _finish(self, text):
         """The end of the task whose channel this is."""
@@ -238,7 +273,7 @@ class Channel:
             if get_ident() == link.main_ident:
                 link.main_idle = True  # in a moment: who sees the CLOSE may rely on it
             self._task = False
-            link.executing -= 1
+            del link.tasks[self.id]
             self._close(text)
 
     @rare
@@ -246,9 +281,13 @@ class Channel:
         """The user has reached a mark."""
         link = self._link
         with link.wire:
-            while self._marks and self._marks[0][0] == self._mark:
-                self._give(self._marks.popleft()[1])
-            self._mark = self._marks[0][0] if self._marks else 0
+            while self._marks:
+                self._mark = self._marks[0][0]
+                if self._mark > self._count - len(self._items):
+                    break
+                self._give(self._marks.popleft()[1])  # other threads may have gone past it already
+            else:
+                self._mark = 0
             self._help_arriving()
         link.flush(False)
         if link.rest:
@@ -274,10 +313,10 @@ class Channel:
         item = self._arriving
         if item is None or item.total - item.filled <= self._granted - self._arrived:
             return
-        if self._items:  # not yet: the user has to take them first, and calls us then
+        if len(self._items):  # not yet: the user has to take them first, and calls us then
             if not self._marks or self._marks[-1][0] != self._count:
                 self._set_mark()
-            if self._items:
+            if len(self._items):
                 return
             while self._marks:  # all taken meanwhile, perhaps before the mark stood there
                 self._give(self._marks.popleft()[1])
@@ -289,7 +328,10 @@ class Channel:
     def __del__(self):
         try:
             link = self._link
+            link.closed.pop(self.id, None)
             if not self._closed and not link.lost:
+                if self._callback:
+                    return self._callback.outlive(self)
                 link.dropped.append(self.id)
                 link.flush(False)
                 if link.rest:
@@ -316,7 +358,7 @@ def close_error_frame(number, error):
     return pack_head(CLOSE_ERROR | len(text) << 8, number) + text
 
 
-@rare
+@on_demand("gateway")
 class Gateway:
     """What user code sees of the connection: channel.gateway."""
 

@@ -1,13 +1,16 @@
 """Channels come and go: OPEN, CREDIT, CLOSE and the other control frames."""
 from _weakref import ref
 
-from .task import rare
+from .task import on_demand, rare, start_new_thread
 from .wire import (
-    CLOSE, CLOSE_ERROR, CREDIT, CUT, HELLO, INTERRUPT, LAST_MESSAGE, OPEN, PING, PONG, STATUS, STATUS_REPLY,
-    TERMINATE, part, unpack_u64)
+    CLOSE, CLOSE_ERROR, CREDIT, CUT, HELLO, INTERRUPT, LAST_MESSAGE, OPEN, PART, PING, PONG, RECONFIGURE, STACKS,
+    STACKS_REPLY, STATUS, STATUS_REPLY, TERMINATE, part, unpack_u64)
 from .errors import ProtocolError, RemoteError
 from .spelling import spell
 from .channel import Channel
+from .demand import take_part
+from .strings import take_reconfigure
+from .status import add_status, stacks
 from .boot import greet
 
 
@@ -41,10 +44,12 @@ class Control:
 
     def add_channel(self, number):
         new = Channel(self, number)
+        if self.convert:
+            new._convert = self.convert
         self.channels[number] = ref(new)
         return new
 
-    @rare
+    @on_demand("gateway")
     def new_channel(self):
         with self.wire:
             if self.lost:
@@ -61,10 +66,11 @@ class Control:
     def channel_by_id(self, number):
         """What a reference in an item stands for; a closed channel if it is gone here."""
         found = self.opening.pop(number, None) or self.find(number)
+        if found is None and number in self.closed:
+            found = self.closed[number]()
         if found is None:
             found = Channel(self, number)
-            found._closed = found._ended = True
-            found._sendable = False
+            found._set_closed()
         return found
 
     # -- control frames
@@ -85,7 +91,8 @@ class Control:
         # Needs a channel?, size of the payload or None for any
         channel, right_size = {
             PING: (False, 8), PONG: (False, 8), STATUS: (False, 8), CREDIT: (True, 8), CLOSE: (True, 0), CLOSE_ERROR: (True, None),
-            LAST_MESSAGE: (True, 0), INTERRUPT: (True, 0)}.get(kind, (None, 0))
+            LAST_MESSAGE: (True, 0), INTERRUPT: (True, 0), PART: (False, None),
+            STACKS: (False, 8), RECONFIGURE: (bool(number), 1)}.get(kind, (None, 0))
         if channel is not bool(number) or right_size not in (None, size) or size > CUT or not self.greeted:
             raise ProtocolError("kind %#x with %d bytes on channel %d" % (kind, size, number))
         if kind == CREDIT:
@@ -93,10 +100,22 @@ class Control:
         elif kind == PING:
             self.answer(PONG, payload)
         elif kind == STATUS:
-            self.answer(STATUS_REPLY, payload + spell({
-                "numchannels": len(self.channels), "numexecuting": self.executing, "execmodel": self.execmodel}))
+            status = {"numchannels": len(self.channels), "numexecuting": len(self.tasks), "execmodel": self.execmodel}
+            try:
+                add_status(status)
+            except ProtocolError:
+                pass  # the controller did not send the part
+            self.answer(STATUS_REPLY, payload + spell(status))
+        elif kind == STACKS:
+            self.answer(STACKS_REPLY, payload + stacks())
+        elif kind == RECONFIGURE:
+            take_reconfigure(number, payload[0])
+        elif kind == PART:
+            take_part(payload)
         elif kind == INTERRUPT:
             self.check_known(number)
+            if number in self.tasks:
+                start_new_thread(self.interrupt_soon, (self.tasks[number][2],))
         elif kind != PONG:
             self.closed_by_peer(kind, number, payload)
 
@@ -130,8 +149,7 @@ class Control:
             if kind == CLOSE_ERROR:
                 channel._errors.append(RemoteError(payload.decode("utf-8", "replace")))
             if kind == LAST_MESSAGE:
-                channel._ended = True
-                channel._arriving = None
+                channel._end(True)
             else:
                 channel._set_closed()
         self.wake(channel._bells)

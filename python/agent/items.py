@@ -1,9 +1,9 @@
 """Items by pickle: encode, decode, and the checks that pickle does not make."""
 import sys
 
-from .task import get_ident, rare
+from .task import get_ident, on_demand, rare
 from .wire import BYTES, MAX_DEPTH, MAX_INT, PICKLE, STR, readv
-from .errors import DumpError, ProtocolError, TOO_DEEP, check_text, refuse
+from .errors import DumpError, LoadError, TOO_DEEP, check_text, refuse
 from .spelling import spell
 from .channel import Channel
 from .link import link
@@ -125,7 +125,7 @@ def dumps(item):
     return data
 
 
-@rare
+@on_demand("audit")
 def audit(item):
     """Refuses what the pickler lets pass: lone surrogates, nesting, huge ints, classes.
 
@@ -182,7 +182,7 @@ def decode(tag, data):
     except MemoryError:
         raise
     except Exception as error:
-        raise ProtocolError("an item that cannot be read: %s: %s" % (type(error).__name__, error))
+        raise LoadError("an item that cannot be read: %s: %s" % (type(error).__name__, error)) from None
 
 
 def channel(number):

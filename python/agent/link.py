@@ -33,23 +33,26 @@ from .task import get_ident, rare
 from .wire import allocate_lock, getpid
 from .channel import Gateway
 from .waiting import Waiting
+from .interrupt import Interrupts
 from .writer import Writer
 from .reader import Reader
 from .receiver import Receiver
 from .control import Control
 
 
-class Link(Waiting, Writer, Reader, Receiver, Control):
+class Link(Waiting, Interrupts, Writer, Reader, Receiver, Control):
     """The connection: frames in and out, who leads, and the backend of task.py."""
 
     # Of the connection.
+    signalled = False  # a SIGINT of ours is on its way
     greeted = False
     forked = False
     lost = None  # the EOFError that ended the connection
     gateway = None
     last_theirs = -1
     last_ours = 0
-    executing = 0
+    convert = None  # `_convert` of channels that come
+    calls = None  # callbacks.py
     # Reading; the leader's.
     left = b""  # the beginning of a frame
     frame = None  # (channel, its Arriving, bytes that its current frame lacks, END or 0)
@@ -65,7 +68,8 @@ class Link(Waiting, Writer, Reader, Receiver, Control):
     rest = None  # a batch that the transport took in part; the writer's
     # Waiting.
     leads = 0  # counts: the stand-by sees that others come and go
-    led_for = None  # the bells that `leader`, the last thread to lead in wait(), would listen to
+    leader = None  # the thread that has `lead`
+    led_for = None  # the bells that it would listen to
     main_idle = False
     asleep = False  # the stand-by, deeply
     polling = False  # the stand-by leads, and is in poll
@@ -82,6 +86,8 @@ class Link(Waiting, Writer, Reader, Receiver, Control):
         self.bell = allocate_lock()  # the stand-by's
         self.bell.acquire()
         self.channels = {}  # id -> weak reference
+        self.closed = {}  # id -> weak reference to a channel that somebody still has
+        self.tasks = {}  # id -> (request, when it came, Channel)
         self.opening = {}  # id -> Channel that nobody holds yet
         self.control = []  # frames that overtake items
         self.out = []  # small frames, paid for
@@ -89,6 +95,7 @@ class Link(Waiting, Writer, Reader, Receiver, Control):
         self.dropped = []  # ids of channels that were collected
         self.followers = {}  # bells of threads that wait while another leads
         self.main_bells = []
+        self.interrupts = {}
         self.jobs = deque()
         self.main_jobs = deque()  # those that only the main thread may take
 
@@ -116,10 +123,7 @@ class Link(Waiting, Writer, Reader, Receiver, Control):
         for reference in list(self.channels.values()):
             channel = reference()
             if channel is not None:
-                channel._ended = True
-                channel._sendable = False
-                channel._arriving = None
-                channel._outgoing.clear()
+                channel._end()
         self.opening.clear()
         self.turns.clear()
 

@@ -4,7 +4,7 @@ import select
 
 from .task import rare
 from .wire import CUT, END, INT_COST, INT_WORD, MAX_FRAME, int_struct, iter_run, pack_head, part, read, readv, unpack_head
-from .errors import ProtocolError
+from .errors import LoadError, ProtocolError
 
 
 @part
@@ -51,7 +51,7 @@ class Reader:
     def guarded(self, handle, *args):
         try:
             handle(*args)
-        except ProtocolError as error:
+        except (ProtocolError, LoadError) as error:  # the latter of a HELLO or EXEC
             self.refuse_peer(error)
 
     @rare

@@ -44,8 +44,12 @@ def is_marked(node, mark):
     return any(isinstance(other, ast.Name) and other.id == mark for other in getattr(node, "decorator_list", ()))
 
 
-def is_rare(node):
-    return is_marked(node, "rare")
+def part_of(node):
+    """The name in @on_demand("name"), "" for @rare, else None."""
+    for mark in getattr(node, "decorator_list", ()):
+        if isinstance(mark, ast.Call) and getattr(mark.func, "id", None) == "on_demand":
+            return mark.args[0].value
+    return "" if is_marked(node, "rare") else None
 
 
 def fold(tree):
@@ -78,32 +82,32 @@ def gather_imports(tree):
 
 
 class Split(ast.NodeTransformer):
-    """Takes out what is marked @rare."""
+    """Takes out what is marked @rare or @on_demand."""
 
     def __init__(self):
-        self.rare = []
+        self.rare = {}  # the part's name, "" for the bundle -> nodes
         self.names = set()  # of module-level ones
         self.methods = set()
 
     def take(self, node):
+        assert node.name not in {other.name for nodes in self.rare.values() for other in nodes}, node.name
+        self.rare.setdefault(part_of(node), []).append(node)
         node.decorator_list = []
-        assert node.name not in {other.name for other in self.rare}, node.name
-        self.rare.append(node)
 
     def visit_Module(self, tree):
         for node in list(tree.body):
-            if is_rare(node):
+            if part_of(node) is not None and hasattr(node, "name"):
                 self.names.add(node.name)
                 self.take(node)
                 tree.body.remove(node)
-            elif getattr(node, "name", None) in ("rare", "part"):
+            elif getattr(node, "name", None) in ("rare", "on_demand", "part"):
                 tree.body.remove(node)
             elif isinstance(node, ast.ClassDef):
                 self.split_class(node)
         return tree
 
     def split_class(self, tree):
-        found = [node for node in tree.body if is_rare(node)]
+        found = [node for node in tree.body if part_of(node) is not None]
         for node in found:
             self.methods.add(node.name)
             self.take(node)
@@ -161,13 +165,14 @@ class Inline(ast.NodeTransformer):
 
 # What users, the interpreter or a part look up by name: variables and parameters ...
 PUBLIC_NAMES = set("""
-    channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error
-    parts compiled bundle codes path Rare VERSION MAIN_THREAD_ONLY_DEADLOCK_TEXT INTERRUPT_TEXT
+    channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error mode proxyclose callback endmarker py2str_as_py3str
+    py3str_as_py2str
+    parts compiled bundle codes path Rare VERSION INTERRUPT_TEXT
 """.split())
 # ... and attributes.
 PUBLIC_ATTRIBUTES = set("""
     RemoteError TimeoutError Gateway ExecModel formatted warn send receive close isclosed waitclose next id gateway
-    newchannel join execmodel backend fast reducer_override dispatch_table write find_spec exec_module
+    newchannel makefile setcallback reconfigure channel isatty readline join execmodel backend fast reducer_override dispatch_table write find_spec exec_module
     _getremoteerror _executing _finish
 """.split())
 
@@ -188,6 +193,32 @@ def foreign_attributes():
     return names.union(*map(dir, things))
 
 
+class Localize(ast.NodeTransformer):
+    """A variable of a function that is called like something of PUBLIC_NAMES, but is another
+    thing, may get a short name: channel, error, timeout. Not in functions that users call,
+    perhaps with keywords."""
+
+    def visit_FunctionDef(self, node):
+        if node.name in PUBLIC_ATTRIBUTES:
+            return node
+        bound, outside = set(), set()
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.arg):
+                bound.add(inner.arg)
+            elif isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                bound.add(inner.id)
+            elif isinstance(inner, ast.ExceptHandler):
+                bound.add(inner.name)
+            elif isinstance(inner, ast.Global):
+                outside.update(inner.names)
+        here = bound & PUBLIC_NAMES - outside
+        for inner in ast.walk(node):
+            for field in "id", "arg", "name":
+                if getattr(inner, field, None) in here and not isinstance(inner, (ast.keyword, ast.FunctionDef, ast.alias)):
+                    setattr(inner, field, getattr(inner, field) + "_")
+        return node
+
+
 class Names(ast.NodeVisitor):
     """How often each name occurs, and which ones are ours: something binds them."""
 
@@ -197,11 +228,12 @@ class Names(ast.NodeVisitor):
         self.attributes = collections.Counter()
         self.our_names = set()
         self.our_attributes = set(rare)
+        self.weight = 1  # of an occurrence
         self.unit = None  # the function or method that we are in, if any
         self.units = collections.defaultdict(set)  # name -> where it occurs
 
     def note(self, name):
-        self.names[name] += 1
+        self.names[name] += self.weight
         self.units[name].add(self.unit)
 
     def visit_Global(self, node):
@@ -214,7 +246,7 @@ class Names(ast.NodeVisitor):
             self.our_names.add(node.id)
 
     def visit_Attribute(self, node):
-        self.attributes[node.attr] += 1
+        self.attributes[node.attr] += self.weight
         if isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name):
             self.our_attributes.add(node.attr)
         self.generic_visit(node)
@@ -256,8 +288,11 @@ class Rename(ast.NodeTransformer):
     Variables that never meet in one function, and are not global, may get the same one.
     Keywords in calls stay: the agent uses them only for functions that are not its own."""
 
-    def __init__(self, tree, rare, methods):
+    def __init__(self, tree, parts, rare, methods):
         seen = Names(rare)
+        for node in parts:
+            seen.visit(node)
+        seen.weight = 1000  # the shortest names are for what every session carries
         seen.visit(tree)
         seen.our_attributes |= methods
         self.in_class = 0

@@ -14,7 +14,7 @@ The agent gives it a *backend*: the connection, seen from the tasks.
     backend.push_job(job)
         Puts a job back to the front, for next_job(True) only.
     channel._executing
-        Set to True before the user's code runs: the channel of a running task
+        Set to the thread before the user's code runs: the channel of a running task
         refuses an explicit close() with an OSError that says "explicit".
     channel._finish(text)
         Called when the task is over: CLOSE, or CLOSE_ERROR with the text. Nothing
@@ -38,10 +38,8 @@ import sys
 import time
 import _thread
 
-MAIN_THREAD_ONLY_DEADLOCK_TEXT = (
-    "concurrent remote_exec would cause deadlock: this worker runs tasks in its main "
-    "thread only (execmodel main_thread_only), and a task is running there"
-)
+from .sleep import replace_sleep
+
 INTERRUPT_TEXT = "keyboard-interrupted"
 
 MAX_ERROR_TEXT = 65536  # bytes; the limit of a CLOSE_ERROR frame
@@ -51,6 +49,7 @@ INTERRUPT_GRACE = 10.0  # s after that, then the process ends hard
 
 start_new_thread = _thread.start_new_thread  # user code may replace them in their modules
 get_ident = _thread.get_ident
+get_native_id = getattr(_thread, "get_native_id", int)  # 3.8; else 0
 sleep = time.sleep
 monotonic = time.monotonic
 exit_hard = os._exit
@@ -61,6 +60,13 @@ def rare(definition):
     compiled when it is first used: compiling everything would cost the portable agent
     6 ms of start-up, three quarters of what the interpreter itself takes."""
     return definition
+
+
+def on_demand(part):
+    """Marks what most sessions do not need. bundle.py leaves it out of the portable agent and
+    puts it into the part of this name, which the agent asks for at its first use
+    (spec-docs/wire.md, section 8). The one who uses it must hold no lock of ours."""
+    return rare
 
 
 class Tasks:
@@ -143,8 +149,14 @@ class Tasks:
     @rare
     def run_in_thread(self, job):
         try:
-            ensure_threading(self.main_ident)
+            try:
+                ensure_threading(self.main_ident)
+                replace_sleep(self.main_ident)
+            except OSError:
+                pass  # the connection was lost before the part came
             run(job[0], job[1])
+        except KeyboardInterrupt:  # just before or after the task
+            job[0]._finish(INTERRUPT_TEXT)
         finally:
             self.thread_ended()
 
@@ -155,7 +167,7 @@ class Tasks:
             if self.all_done and not self.in_threads:
                 self.all_done.release()
 
-    @rare
+    @on_demand("main_thread_only")
     def wait_for_main(self, job):
         """main_thread_only: the job is the main thread's if it is free within a second."""
         with self.guard:
@@ -164,17 +176,24 @@ class Tasks:
                 start_new_thread(self.refuse_late_jobs, ())
         self.backend.push_job(job)
 
-    @rare
+    @on_demand("main_thread_only")
     def refuse_late_jobs(self):
         while self.waiting:
             deadline, job = self.waiting[0]
             sleep(max(0, deadline - monotonic()))
             if claim(job):
-                job[0]._finish(MAIN_THREAD_ONLY_DEADLOCK_TEXT)
+                job[0]._finish(deadlock_text())
             with self.guard:
                 del self.waiting[0]
                 if not self.waiting:
                     return
+
+
+@on_demand("main_thread_only")
+def deadlock_text():
+    return (
+        "concurrent remote_exec would cause deadlock: this worker runs tasks in its main "
+        "thread only (execmodel main_thread_only), and a task is running there")
 
 
 def claim(job):
@@ -183,8 +202,9 @@ def claim(job):
 
 
 def run(channel, request):
-    channel._executing = True
-    channel._finish(execute(channel, request))
+    request[0] = get_native_id()
+    channel._executing = get_ident()
+    channel._finish(runner(channel, request))
 
 
 def execute(channel, request):
@@ -205,6 +225,8 @@ def execute(channel, request):
         return error_text(error)
     return None
 
+
+runner = execute  # or what does more around it (output.py, for one)
 
 sources = {}  # file name -> linecache entry
 
@@ -286,7 +308,7 @@ def error_text(error):
     return data.decode("utf-8", "ignore")
 
 
-@rare
+@on_demand("threads")
 def ensure_threading(main_ident):
     """Imports threading for a thread that is not the main one.
 
@@ -353,7 +375,7 @@ def leave(status=0):
     exit_hard(status)
 
 
-@rare
+@on_demand("gateway")
 class ExecModel:
     """What channel.gateway.execmodel offers to user code."""
 
@@ -367,7 +389,7 @@ class ExecModel:
         return execmodel_attribute(name)
 
 
-@rare
+@on_demand("gateway")
 def execmodel_attribute(name):
     import importlib
 
@@ -378,7 +400,7 @@ def execmodel_attribute(name):
     if name == "Lock":
         return importlib.import_module("threading").RLock
     if name == "sleep":
-        return sleep
+        return time.sleep
     if name == "start":
         return lambda func, args=(): start_new_thread(func, args)
     if name == "fdopen":

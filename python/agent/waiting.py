@@ -2,7 +2,7 @@
 import os
 import select
 
-from .task import get_ident, monotonic, rare
+from .task import get_ident, monotonic, on_demand, rare
 from .wire import FLUSH_TICK, PING, TICK, allocate_lock, part, read, write
 
 
@@ -19,12 +19,16 @@ class Waiting:
             self.flush()
         bell = None
         while not ready():
+            if self.interrupts:
+                self.raise_interrupt()
             if self.lead.acquire(False):
                 self.leads += 1
                 self.led_for = bells
                 self.leader = get_ident()
                 try:
                     while not ready():
+                        if self.interrupts:
+                            self.raise_interrupt()
                         if deadline is None:
                             self.pump(None)
                         else:
@@ -54,7 +58,7 @@ class Waiting:
         return True
 
     @rare
-    def lead_for(self, channel, items):
+    def lead_for(self, channel):
         """The common case of wait: 1 us less in each round trip."""
         self.burst = 0
         if not (self.out or self.control) and self.lead.acquire(False):
@@ -62,12 +66,15 @@ class Waiting:
             self.led_for = channel._bells
             self.leader = get_ident()
             try:
-                while not (items or channel._ended):
+                while not (channel._items or channel._ended):
+                    if self.interrupts:
+                        self.raise_interrupt()
                     self.pump(None)
             finally:
                 self.pass_lead()
 
     def pass_lead(self):
+        self.leader = self.led_for = None
         self.lead.release()
         if self.followers:
             self.wake_one()
@@ -128,7 +135,7 @@ class Waiting:
                 pass
         return None if self.lost else self.next_job(True)
 
-    @rare
+    @on_demand("main_thread_only")
     def push_job(self, job):
         self.main_jobs.append(job)
         self.wake(self.main_bells)
@@ -166,6 +173,7 @@ class Waiting:
                         self.bell.acquire()
                     self.asleep = False
             elif seen == self.leads and self.lead.acquire(False):
+                self.leader = get_ident()
                 try:
                     self.lead_alone()
                 finally:

@@ -49,6 +49,8 @@ Agent::Wait::Wait(Agent& agent) : waiter(*agent.runtime_), agent_(agent), thread
 Agent::Wait::~Wait() {
   const std::lock_guard lock(agent_.mutex_);
   std::erase(agent_.waits_, this);
+  // What it waited for came at the same time: the interrupt is for what the thread does next.
+  if (interrupted_) agent_.interrupt_thread(thread_);
 }
 
 bool Agent::Wait::take_interrupt() {
@@ -91,6 +93,8 @@ Agent::Agent(const Hello& hello, std::shared_ptr<detail::Runtime> runtime, std::
 }
 
 void Agent::start(const Value& answer, Bytes received) {
+  answer_ = answer;
+  started_ = detail::Clock::now();
   watch_signals();
   connection_->start(weak_from_this(), {}, Bytes(detail::marker_for(hello_.nonce)), answer, std::move(received));
 }
@@ -126,7 +130,7 @@ std::optional<Agent::Job> Agent::take_job() {
     if (jobs_.empty()) return job;
     job = std::move(jobs_.front());
     jobs_.pop_front();
-    tasks_[job->channel->id];  // from here on it is a task
+    tasks_[job->channel->id].arrived = job->arrived;  // from here on it is a task
   }
   auto handle = connection_->handle_of(job->channel);
   const std::lock_guard lock(mutex_);
@@ -154,6 +158,12 @@ std::vector<ThreadId> Agent::take_thread_interrupts() {
 
 // --- tasks
 
+void Agent::set_source(std::uint32_t channel, std::string source) {
+  const std::lock_guard lock(mutex_);
+  const auto found = tasks_.find(channel);
+  if (found != tasks_.end()) found->second.source = std::move(source);
+}
+
 bool Agent::set_executing(std::uint32_t channel, bool on) {
   const std::lock_guard lock(mutex_);
   const auto found = tasks_.find(channel);
@@ -161,7 +171,7 @@ bool Agent::set_executing(std::uint32_t channel, bool on) {
   Task& task = found->second;
   task.executing = on;
   task.thread = PyThread_get_thread_ident();
-  task.pthread = ::pthread_self();
+  task.tid = ::gettid();
   return on && task.interrupted;
 }
 
@@ -178,11 +188,16 @@ Agent::Finished Agent::finish_task(std::uint32_t channel) {
   if (found == tasks_.end()) return {};
   // From here on it is on its way to the next job: the peer, who will see CLOSE, may count on it.
   if (found->second.executing && is_main_thread()) main_busy_ = false;
-  Finished finished{true, {}};
-  if (found->second.interrupted && found->second.executing) finished.interrupted = found->second.thread;
+  const Finished finished{true, found->second.interrupted && found->second.executing};
+  if (finished.interrupted) std::erase(thread_interrupts_, found->second.thread);
   handle = std::move(found->second.handle);
   tasks_.erase(found);
   return finished;
+}
+
+void Agent::is_callback_thread() {
+  const std::lock_guard lock(mutex_);
+  callback_thread_ = PyThread_get_thread_ident();
 }
 
 void Agent::on_interrupt(const ChannelPtr& channel) {
@@ -199,21 +214,20 @@ void Agent::on_interrupt(const ChannelPtr& channel) {
   Task& task = found->second;
   task.interrupted = true;
   if (!task.executing) return;  // it learns it when it begins
-  if (Wait* const wait = wait_of(task.thread)) {
-    wait->interrupted_ = true;
-    wait->waiter.notify();
-  } else if (::pthread_equal(task.pthread, main_thread_) != 0) {
-    ::pthread_kill(main_thread_, SIGINT);  // a sleep is interrupted by that, too
-  } else {
-    thread_interrupts_.push_back(task.thread);
-    dispatcher_.notify_one();
-  }
+  interrupt_thread(task.thread);
 }
 
-Value Agent::on_status(std::size_t live_channels) {
-  const std::lock_guard lock(mutex_);
-  return Dict{
-      {"numchannels", live_channels}, {"numexecuting", tasks_.size() + jobs_.size()}, {"execmodel", hello_.execmodel}};
+// With the mutex.
+void Agent::interrupt_thread(ThreadId thread) {
+  if (thread == main_thread_) {
+    ::pthread_kill(main_thread_, SIGINT);  // ends a sleep, too; the user's handler, if there is one, decides
+  } else if (Wait* const wait = wait_of(thread)) {
+    wait->interrupted_ = true;
+    wait->waiter.notify();
+  } else {
+    thread_interrupts_.push_back(thread);
+    dispatcher_.notify_one();
+  }
 }
 
 // --- signals

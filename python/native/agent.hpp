@@ -28,7 +28,9 @@
 #include "core/file_descriptor.hpp"
 #include "core/fork_guard.hpp"
 #include "core/runtime.hpp"
+#include "python/native/gil_probe.hpp"
 #include "python/native/hello.hpp"
+#include "python/native/stacks.hpp"
 
 namespace gangway::python {
 
@@ -37,6 +39,9 @@ using ChannelPtr = Connection::ChannelPtr;
 using ThreadId = unsigned long;  // PyThread_get_thread_ident()
 
 inline constexpr std::string_view interrupt_text = "keyboard-interrupted";  // as in task.py
+
+/// What a task is called in a STATUS_REPLY: its file, and its function if one is called.
+[[nodiscard]] std::string task_name(std::string file, const std::string& function);
 
 class Agent final : public Connection::Owner, public std::enable_shared_from_this<Agent> {
  public:
@@ -63,6 +68,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   struct Job {
     ChannelPtr channel;
     Bytes request;
+    detail::Clock::time_point arrived = detail::Clock::now();
   };
 
   /// Takes the descriptors over. Called on the main thread.
@@ -75,9 +81,11 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   [[nodiscard]] const std::shared_ptr<Connection>& connection_pointer() const noexcept { return connection_; }
   [[nodiscard]] const Hello& hello() const noexcept { return hello_; }
   [[nodiscard]] bool is_main_thread() const noexcept { return ::pthread_equal(main_thread_, ::pthread_self()) != 0; }
+  [[nodiscard]] ThreadId main_thread() const noexcept { return main_thread_; }
   /// In a process that user code has forked: the wire belongs to the parent.
   [[nodiscard]] bool in_child() const noexcept { return fork_guard_.in_child(); }
   [[nodiscard]] int pid() const noexcept { return pid_; }
+  [[nodiscard]] GilProbe& gil() noexcept { return *gil_; }
 
   // --- jobs
 
@@ -94,16 +102,19 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
 
   // --- tasks
 
+  /// What the task of this channel is called in a STATUS_REPLY.
+  void set_source(std::uint32_t channel, std::string source);
   /// The task of this channel runs from now on on this thread (false: no longer).
   /// True when it has been interrupted already.
   [[nodiscard]] bool set_executing(std::uint32_t channel, bool on);
   [[nodiscard]] bool is_executing(std::uint32_t channel);
-  /// The thread that must not get a late KeyboardInterrupt.
   struct Finished {
     bool was_task = false;
-    std::optional<ThreadId> interrupted;
+    bool interrupted = false;  // this thread must not get a late KeyboardInterrupt
   };
   [[nodiscard]] Finished finish_task(std::uint32_t channel);
+  /// This thread is the one that runs callbacks.
+  void is_callback_thread();
 
   // --- signals and the end
 
@@ -122,7 +133,9 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   struct Task {
     std::shared_ptr<detail::ChannelHandle> handle;  // dropping the user's must not end the task
     ThreadId thread = 0;
-    pthread_t pthread{};
+    detail::Clock::time_point arrived;
+    std::string source;
+    int tid = 0;  // as the operating system numbers the thread
     bool executing = false;
     bool interrupted = false;
   };
@@ -133,8 +146,16 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   void on_exec(const ChannelPtr& channel, Bytes request) override;
   void on_interrupt(const ChannelPtr& channel) override;
   void on_terminate() override;
-  Value on_status(std::size_t live_channels) override;
+  std::optional<Value> on_status(std::uint64_t number, std::size_t live_channels) override;
+  void on_stacks(std::uint64_t number) override;
   void on_stream_end(detail::ConnectionEnd end) override;
+
+  class Inquiry;
+  [[nodiscard]] detail::Clock::duration gil_silence(detail::Clock::duration busy);
+  void reply_status(std::uint64_t number, detail::Clock::duration silence);
+  void reply_stacks(std::uint64_t number, std::string text);
+  [[nodiscard]] ThreadRoles roles();
+  void interrupt_thread(ThreadId thread);
 
   void finish(detail::ConnectionEnd end);
   void end_when_written();
@@ -147,6 +168,13 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   const pthread_t main_thread_;
   const int pid_;
   const detail::ForkGuard fork_guard_;
+  const std::unique_ptr<GilProbe> gil_ = std::make_unique<GilProbe>();
+  Value answer_;  // our HELLO
+  detail::Clock::time_point started_;
+  // Who held the GIL when we looked last; the leading thread's.
+  int gil_holder_ = 0;
+  detail::Clock::time_point gil_held_since_;
+  detail::Clock::duration gil_holder_used_{};  // processor time until then
 
   detail::Pipe signal_pipe_;
   boost::asio::posix::stream_descriptor signals_;  // its read end
@@ -161,6 +189,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   bool main_busy_ = false;  // the main thread runs a task: others are for the dispatcher
   std::condition_variable dispatcher_;
   std::vector<ThreadId> thread_interrupts_;
+  std::optional<ThreadId> callback_thread_;
   std::string signals_seen_;
   std::optional<std::string> lost_;
   std::vector<void*> released_;

@@ -1,15 +1,18 @@
 #include "python/native/channel_object.hpp"
 
+#include <sched.h>
 #include <structmember.h>
 
 #include <new>
 #include <unordered_map>
 
 #include "python/native/blocking.hpp"
+#include "python/native/frozen.hpp"
 #include "python/native/gil.hpp"
 #include "python/native/module.hpp"
 #include "python/native/object_builder.hpp"
 #include "python/native/pending_send.hpp"
+#include "python/native/python_callback.hpp"
 
 namespace gangway::python {
 
@@ -145,6 +148,8 @@ PyObject* send(PyObject* object, PyObject* item) {
     }
     throw_format(PyExc_EOFError, "%R has ended", channel);
   } catch (const Error& error) {
+    if (error.code() == errc::has_callback)
+      throw_format(PyExc_OSError, "cannot receive from %R: it has a callback", channel);
     if (error.code() != errc::terminated) throw;
     PyErr_SetString(PyExc_EOFError, error.what());
     throw PythonError();
@@ -204,6 +209,46 @@ PyObject* next(PyObject* object, PyObject*) {
   PyObject* const item = iter_next(object);
   if (item == nullptr && PyErr_Occurred() == nullptr) PyErr_SetNone(PyExc_StopIteration);
   return item;
+}
+
+PyObject* setcallback(PyObject* object, PyObject* args, PyObject* names) {
+  return guarded([&]() -> PyObject* {
+    static const char* keywords[] = {"callback", "endmarker", nullptr};
+    PyObject *callback = nullptr, *endmarker = nullptr;
+    if (PyArg_ParseTupleAndKeywords(args, names, "O|O:setcallback", const_cast<char**>(keywords), &callback,
+                                    &endmarker) == 0)
+      throw PythonError();
+    if (PyCallable_Check(callback) == 0) throw_format(PyExc_TypeError, "%R is not callable", callback);
+    const PyRef alive = PyRef::share(object);
+    set_python_callback(self_of(object).state(), callback, endmarker);
+    return none();
+  });
+}
+
+PyObject* reconfigure(PyObject* object, PyObject* args, PyObject* names) {
+  return guarded([&] {
+    static const char* keywords[] = {"py2str_as_py3str", "py3str_as_py2str", nullptr};
+    int first = 1, second = 0;
+    if (PyArg_ParseTupleAndKeywords(args, names, "|pp:reconfigure", const_cast<char**>(keywords), &first, &second) == 0)
+      throw PythonError();
+    if (module().agent->lost() || connection().is_closed(*self_of(object).state())) cannot_send(object);
+    connection().reconfigure(self_of(object).state(), {first != 0, second != 0});
+    return none();
+  });
+}
+
+PyObject* makefile(PyObject* object, PyObject* args, PyObject* names) {
+  return guarded([&]() -> PyObject* {
+    static const char* keywords[] = {"mode", "proxyclose", nullptr};
+    const PyRef write = PyRef::check(PyUnicode_FromString("w"));
+    PyObject* mode = write.get();
+    int proxyclose = 0;
+    if (PyArg_ParseTupleAndKeywords(args, names, "|Op:makefile", const_cast<char**>(keywords), &mode, &proxyclose) == 0)
+      throw PythonError();
+    PyObject* const open_file = function("open_file", frozen_files);
+    return PyRef::check(PyObject_CallFunction(open_file, "OOO", object, mode, proxyclose != 0 ? Py_True : Py_False))
+        .release();
+  });
 }
 
 PyObject* waitclose(PyObject* object, PyObject* const* args, Py_ssize_t count, PyObject* names) {
@@ -275,19 +320,25 @@ PyObject* close(PyObject* object, PyObject* const* args, Py_ssize_t count, PyObj
   });
 }
 
-// A child that came back out of the task: it is nobody's agent.
-void leave_child(PyObject* text) {
-  if (text != Py_None) PySys_FormatStderr("%S\n", text);
-  PyObject* const leave = PyDict_GetItemString(module().dict, "leave");
-  Py_XDECREF(PyObject_CallFunction(leave, "i", text == Py_None ? 0 : 1));
-  ::_exit(1);
+// The interrupt of a task that has just ended must not hit the next one.
+void drop_late_interrupt() {
+  if (!module().agent->is_main_thread()) {
+    (void)PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), nullptr);
+    return;
+  }
+  ::sched_yield();  // a SIGINT that was sent to us is delivered by the end of any system call
+  if (PyErr_CheckSignals() == 0) return;
+  if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0)
+    PyErr_Clear();
+  else
+    PyErr_WriteUnraisable(nullptr);  // of a handler of the user's
 }
 
 PyObject* finish(PyObject* object, PyObject* text) {
   if (module().agent->in_child()) leave_child(text);
   try {
     const Agent::Finished finished = module().agent->finish_task(self_of(object).id);
-    if (finished.interrupted) (void)PyThreadState_SetAsyncExc(*finished.interrupted, nullptr);
+    if (finished.interrupted) drop_late_interrupt();
     if (finished.was_task) close_with(self_of(object).state(), text);
   } catch (...) {
     translate_exception();
@@ -304,12 +355,8 @@ int set_executing(PyObject* object, PyObject* value, void*) {
   const int on = value == nullptr ? 0 : PyObject_IsTrue(value);
   if (on < 0) return -1;
   if (!module().agent->set_executing(self_of(object).id, on != 0)) return 0;
-  if (module().agent->is_main_thread()) {
-    PyErr_SetNone(PyExc_KeyboardInterrupt);
-    return -1;
-  }
-  (void)PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), PyExc_KeyboardInterrupt);
-  return 0;
+  PyErr_SetNone(PyExc_KeyboardInterrupt);  // it was interrupted before it began
+  return -1;
 }
 
 PyObject* get_gateway(PyObject*, void*) {
@@ -330,10 +377,9 @@ int clear(PyObject* object) {
 }
 
 // An error that nobody has fetched is said on stderr.
-void warn_of_error(const ChannelObject& self) {
-  if (self.handle.use_count() > 1) return;  // a task's own channel
+void warn_of_error(const ChannelPtr& channel) {
   try {
-    (void)connection().try_wait_end(*self.state());
+    (void)connection().try_wait_end(*channel);
   } catch (const RemoteError& error) {
     if (error.formatted() != interrupt_text)
       PySys_FormatStderr("[%d] Warning: unhandled RemoteError: %s\n", module().agent->pid(), error.formatted().c_str());
@@ -352,11 +398,15 @@ void deallocate(PyObject* object) {
   if (module().agent->in_child()) {
     new std::shared_ptr<ChannelHandle>(std::move(self.handle));  // never closed: it is the parent's
   } else {
-    warn_of_error(self);
+    if (self.handle.use_count() == 1) warn_of_error(self.state());  // not a task's own channel
   }
   self.handle.~shared_ptr();
   PyErr_Restore(type, value, traceback);
   Py_TYPE(object)->tp_free(object);
+}
+
+PyCFunction with_keywords(PyCFunctionWithKeywords method) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(method));
 }
 
 PyCFunction fast(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*)) {
@@ -367,6 +417,13 @@ PyMethodDef methods[] = {
     {"send", send, METH_O, "Sends one item. Waits for credit and transport, not for the peer's code."},
     {"receive", fast(receive), METH_FASTCALL | METH_KEYWORDS,
      "The next item. RemoteError once, then EOFError, at the end."},
+    {"setcallback", with_keywords(setcallback), METH_VARARGS | METH_KEYWORDS,
+     "Calls callback(item) for each item, and callback(endmarker), if there is one, at the end: for\n"
+     "what is queued before this returns, for what follows in a thread of its own."},
+    {"makefile", with_keywords(makefile), METH_VARARGS | METH_KEYWORDS,
+     "A file that writes (\"w\") or reads (\"r\") this channel."},
+    {"reconfigure", with_keywords(reconfigure), METH_VARARGS | METH_KEYWORDS,
+     "How strings arrive from now on, here and at the peer: with py3str_as_py2str as bytes."},
     {"waitclose", fast(waitclose), METH_FASTCALL | METH_KEYWORDS,
      "Returns when nothing more can arrive; raises the pending error."},
     {"close", fast(close), METH_FASTCALL | METH_KEYWORDS,
@@ -437,6 +494,10 @@ PyRef channel_object(std::shared_ptr<ChannelHandle> handle) {
   new (&self.handle) std::shared_ptr<ChannelHandle>(std::move(handle));
   objects().emplace(id, &self);
   return object;
+}
+
+void warn_of_unseen_error(const ChannelPtr& channel) {
+  if (objects().count(channel->id) == 0) warn_of_error(channel);
 }
 
 ObjectChannels& object_channels() noexcept {

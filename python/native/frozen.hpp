@@ -1,11 +1,18 @@
-// Code objects, marshalled by freeze.py when this was built. Constants.
+// Code objects of one namespace, marshalled by freeze.py when this was built. Constants.
 #pragma once
 
 #include <string_view>
 
 namespace gangway::python {
 
-extern const std::string_view frozen_task;    // python/agent/task.py
-extern const std::string_view frozen_native;  // python/native/native.py
+// python/agent/, in this order, and native.py behind them.
+extern const std::string_view frozen_task;
+extern const std::string_view frozen_sleep;
+extern const std::string_view frozen_errors;
+extern const std::string_view frozen_native;
+
+// python/agent/, when somebody asks for it: shared_function().
+extern const std::string_view frozen_files;
+extern const std::string_view frozen_stacks;
 
 }  // namespace gangway::python

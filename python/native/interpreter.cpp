@@ -40,6 +40,7 @@ std::string start_interpreter(const InterpreterOptions& options) {
   config->use_environment = options.use_environment && !options.isolated ? 1 : 0;
   config->site_import = options.import_site ? 1 : 0;
   config->user_site_directory = options.user_site && !options.isolated ? 1 : 0;
+  config->faulthandler = 1;    // a crash leaves the Python stacks on descriptor 2
   config->buffered_stdio = 0;  // stderr goes out line by line, as it is written
   if (!options.write_bytecode) config->write_bytecode = 0;
   wchar_t dash_c[] = L"-c";

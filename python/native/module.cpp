@@ -1,6 +1,7 @@
 #include "python/native/module.hpp"
 
 #include <marshal.h>
+#include <unistd.h>
 
 #include <new>
 
@@ -9,6 +10,7 @@
 #include "python/native/frozen.hpp"
 #include "python/native/gil.hpp"
 #include "python/native/object_builder.hpp"
+#include "python/native/python_callback.hpp"
 
 namespace gangway::python {
 
@@ -30,12 +32,23 @@ PyObject* guarded(Body body) noexcept {
   }
 }
 
+// How the task is called in a status; what is wrong with the request is said by execute().
+std::string name_of_task(PyObject* request) {
+  const auto text = [&](const char* key) {
+    PyObject* const found = PyDict_Check(request) ? PyDict_GetItemString(request, key) : nullptr;
+    return found != nullptr && PyUnicode_Check(found) ? text_of(found) : std::string();
+  };
+  return task_name(text("file"), text("function"));
+}
+
 // The (channel, request) of a job; a request that cannot be read fails its channel: null then.
 PyRef job_object(Agent::Job job) {
   const PyRef channel = channel_object(agent().connection().handle_of(job.channel));
+  const std::uint32_t id = job.channel->id;
   try {
     detail::InItem item{detail::ItemKind::exec, 0, std::move(job.request), 0};
     const PyRef request = decode_object(std::move(item), object_channels());
+    agent().set_source(id, name_of_task(request.get()));
     return PyRef::check(PyTuple_Pack(2, channel.get(), request.get()));
   } catch (const LoadError& error) {
     PyRef::check(PyObject_CallMethod(channel.get(), "_finish", "s", error.what()));
@@ -79,8 +92,10 @@ PyRef next_dispatched_job() {
     switch (event) {
       case Agent::Event::ended: return PyRef::share(Py_None);
       case Agent::Event::interrupts:
-        for (const ThreadId thread : agent().take_thread_interrupts())
+        for (const ThreadId thread : agent().take_thread_interrupts()) {
           (void)PyThreadState_SetAsyncExc(thread, PyExc_KeyboardInterrupt);
+          PyRef::check(PyObject_CallFunction(function("wake"), "k", thread));
+        }
         break;
       case Agent::Event::job:
         if (PyRef object = job_object(std::move(*job))) return object;
@@ -132,6 +147,16 @@ PyObject* join(PyObject*, PyObject* timeout) {
   });
 }
 
+// Callbacks that are stuck are cut off with the rest.
+constexpr std::chrono::seconds callback_grace{5};
+
+PyObject* join_all_callbacks(PyObject*, PyObject*) {
+  return guarded([] {
+    join_callbacks(callback_grace);
+    return PyRef::share(Py_None);
+  });
+}
+
 PyObject* live_channels(PyObject*, PyObject*) {
   return guarded([] { return PyRef::check(PyLong_FromSize_t(agent().connection().live_channels())); });
 }
@@ -148,6 +173,7 @@ PyMethodDef functions[] = {
     {"push_job", push_job, METH_O, nullptr},
     {"new_channel", new_channel, METH_NOARGS, nullptr},
     {"join", join, METH_O, nullptr},
+    {"join_callbacks", join_all_callbacks, METH_NOARGS, nullptr},
     {"live_channels", live_channels, METH_NOARGS, nullptr},
     {"lost_text", lost_text, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
@@ -170,16 +196,6 @@ void execute(std::string_view marshalled) {
   PyRef::check(PyEval_EvalCode(code.get(), module().dict, module().dict));
 }
 
-PyObject* name_of(const char* name) {
-  PyObject* const object = PyDict_GetItemString(module().dict, name);
-  if (object == nullptr) {
-    PyErr_SetString(PyExc_NameError, name);
-    throw PythonError();
-  }
-  Py_INCREF(object);
-  return object;
-}
-
 void run() {
   static PyModuleDef def = definition();
   PyObject* const object = PyModule_Create(&def);
@@ -196,17 +212,19 @@ void run() {
     check_status(PyDict_SetItem(environment.get(), text(name).get(), text(value).get()));
   set("environment", std::move(environment));
   execute(frozen_task);
+  execute(frozen_sleep);
+  execute(frozen_errors);
   execute(frozen_native);
-  module().gateway = name_of("gateway");
-  module().remote_error = name_of("RemoteError");
-  module().timeout_error = name_of("TimeoutError");
-  module().dump_error = name_of("DumpError");
-  module().load_error = name_of("LoadError");
+  module().gateway = PyRef::share(function("gateway")).release();
+  module().remote_error = PyRef::share(function("RemoteError")).release();
+  module().timeout_error = PyRef::share(function("TimeoutError")).release();
+  module().dump_error = PyRef::share(function("DumpError")).release();
+  module().load_error = PyRef::share(function("LoadError")).release();
   prepare_channel_type();
   set("Channel", PyRef::share(reinterpret_cast<PyObject*>(&channel_type())));
 
-  const PyRef main = PyRef::steal(name_of("main"));
-  PyRef::check(PyObject_CallNoArgs(main.get()));
+  agent().gil().interpreter_runs();
+  PyRef::check(PyObject_CallNoArgs(function("main")));
 }
 
 }  // namespace
@@ -228,6 +246,27 @@ void run_module(std::shared_ptr<Agent> the_agent) {
 void refuse_child() {
   PyErr_Format(PyExc_OSError, "the connection belongs to another process, pid %d", agent().pid());
   throw PythonError();
+}
+
+PyObject* function(const char* name) {
+  PyObject* const object = PyDict_GetItemString(module().dict, name);
+  if (object == nullptr) {
+    PyErr_SetString(PyExc_NameError, name);
+    throw PythonError();
+  }
+  return object;
+}
+
+PyObject* function(const char* name, std::string_view frozen) {
+  if (PyDict_GetItemString(module().dict, name) == nullptr) execute(frozen);
+  return function(name);
+}
+
+void leave_child(PyObject* text) {
+  if (text != Py_None) PySys_FormatStderr("%S\n", text);
+  PyObject* const leave = PyDict_GetItemString(module().dict, "leave");
+  Py_XDECREF(PyObject_CallFunction(leave, "i", text == Py_None ? 0 : 1));
+  ::_exit(1);
 }
 
 std::string text_of(PyObject* object) {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "python/native/agent.hpp"
 #include "python/native/object_walker.hpp"
@@ -27,11 +29,20 @@ struct Module {
 /// set, else never.
 void run_module(std::shared_ptr<Agent> agent);
 
+/// A function of the module, not owned. Throws PythonError.
+[[nodiscard]] PyObject* function(const char* name);
+/// The same of a frozen file that is executed when it is needed first.
+[[nodiscard]] PyObject* function(const char* name, std::string_view frozen);
+
 /// Makes a Python exception of the C++ exception that is being handled.
 void translate_exception() noexcept;
 
 /// The OSError of a process that user code has forked.
 [[noreturn]] void refuse_child();
+
+/// Ends a process that user code has forked and that came back to us: it is nobody's agent.
+/// `text`: of its error, or None.
+[[noreturn]] void leave_child(PyObject* text);
 
 /// UTF-8 of str(object), whatever is in it.
 [[nodiscard]] std::string text_of(PyObject* object);

@@ -1,41 +1,11 @@
-"""What the native agent adds to task.py, in the same namespace: the module _gangway.
+"""What the native agent adds to task.py, sleep.py and errors.py, in the same namespace: the
+module _gangway.
 
 The C++ side (module.cpp) has put in, before this is executed: next_job, push_job,
-new_channel, join, live_channels, lost_text, Channel, execmodel, gateway_id, environment.
-Errors, Gateway and main() are the same as in the portable agent (python/agent/).
+new_channel, join, join_callbacks, live_channels, lost_text, Channel, execmodel, gateway_id,
+environment. Gateway and main() are the same as in the portable agent (python/agent/).
 """
-
-
-class RemoteError(Exception):
-    def __init__(self, formatted):
-        self.formatted = formatted
-        Exception.__init__(self)
-
-    def __str__(self):
-        return self.formatted
-
-    def __repr__(self):
-        return "RemoteError: " + self.formatted
-
-    def warn(self):
-        if self.formatted != INTERRUPT_TEXT:
-            sys.stderr.write("[%d] Warning: unhandled %r\n" % (os.getpid(), self))
-
-
-class TimeoutError(OSError):
-    pass
-
-
-class DataFormatError(Exception):
-    pass
-
-
-class DumpError(DataFormatError):
-    pass
-
-
-class LoadError(DataFormatError):
-    pass
+getpid = os.getpid
 
 
 class Gateway:
@@ -65,4 +35,5 @@ def main():
     for name, value in (environment or {}).items():
         os.environ[os.fsdecode(name.encode())] = os.fsdecode(value.encode())  # UTF-8 whatever the locale says
     Tasks(sys.modules["_gangway"]).serve()
+    join_callbacks()
     leave()

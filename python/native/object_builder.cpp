@@ -18,6 +18,7 @@ PyRef ObjectBuilder::make_big_integer(std::span<const std::byte> bytes) const {
 
 // Making a text costs 30 ns and hashing it later as much again, finding it here 5.
 PyRef ObjectBuilder::make_str(std::string_view text) {
+  if (strings_ == detail::Strings::as_bytes) return make_bytes(std::as_bytes(std::span(text)));
   if (text.empty() || text.size() > longest_recent) return text_of(text);
   const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
   const std::size_t slot =
@@ -73,14 +74,15 @@ void ObjectBuilder::add(PyRef& set, std::span<PyRef> members) const {
 
 PyRef decode_object(detail::InItem item, ObjectChannels& channels) {
   using detail::ItemKind;
-  ObjectBuilder builder(channels);
+  ObjectBuilder builder(channels, item.strings);
   switch (item.kind) {
     case ItemKind::integer: return builder.make_integer(item.integer);
     case ItemKind::bytes: return builder.make_bytes(item.payload.span());
     case ItemKind::str: {
       PyRef text = PyRef::steal(PyUnicode_DecodeUTF8(reinterpret_cast<const char*>(item.payload.data()),
                                                      static_cast<Py_ssize_t>(item.payload.size()), nullptr));
-      if (text) return text;
+      if (text)
+        return item.strings == detail::Strings::as_bytes ? builder.make_bytes(item.payload.span()) : std::move(text);
       if (PyErr_ExceptionMatches(PyExc_UnicodeDecodeError) == 0) throw PythonError();
       PyErr_Clear();
       throw LoadError(errc::bad_text, "bad item: a str that is not UTF-8");

@@ -20,7 +20,8 @@ class ObjectBuilder {
  public:
   using Node = PyRef;
 
-  explicit ObjectBuilder(ObjectChannels& channels) noexcept : channels_(channels) {}
+  explicit ObjectBuilder(ObjectChannels& channels, detail::Strings strings = {}) noexcept
+      : channels_(channels), strings_(strings) {}
 
   [[nodiscard]] PyRef make_none() const noexcept { return PyRef::share(Py_None); }
   [[nodiscard]] PyRef make_bool(bool value) const noexcept { return PyRef::share(value ? Py_True : Py_False); }
@@ -48,6 +49,7 @@ class ObjectBuilder {
   static constexpr std::size_t longest_recent = 32;  // bytes
 
   ObjectChannels& channels_;
+  const detail::Strings strings_;
   std::array<PyRef, 64> recent_;
 };
 static_assert(detail::ItemBuilder<ObjectBuilder>);

@@ -184,6 +184,33 @@ TEST_P(Death, B10_texts_say_how_it_ended) {
               HasSubstr("signal 15"));
 }
 
+TEST_P(Death, B10_python_stack_of_a_crash_is_in_the_death_record) {
+  if (!native()) GTEST_SKIP() << "portable agent: crashes leave no Python stack";
+  const CrashesAreCrashes plain;
+  struct Crash {
+    const char* source;
+    int signal;
+    const char* text;
+  };
+  for (const Crash& crash :
+       {Crash{"import ctypes; ctypes.string_at(0)", SIGSEGV, "Segmentation fault"},
+        Crash{"import os; os.abort()", SIGABRT, "Aborted"},
+        Crash{"import ctypes; ctypes.pythonapi.Py_FatalError(b'on purpose')", SIGABRT, "on purpose"}}) {
+    SCOPED_TRACE(crash.source);
+    const auto end =
+        lost(start().remote_exec(std::string("import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n") +
+                                 "def crash(): " + crash.source + "\ncrash()"));
+    EXPECT_EQ(end.death().signal, crash.signal);
+    EXPECT_THAT(end.death().stderr_tail, AllOf(HasSubstr("Fatal Python error: "), HasSubstr(crash.text),
+                                               HasSubstr("File \"<remote exec>\", line 2 in crash")));
+  }
+  const auto killed = lost(start().remote_exec("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"));
+  EXPECT_EQ(killed.death().signal, SIGKILL);
+  const auto left = lost(start().remote_exec("import os; os._exit(3)"));
+  EXPECT_EQ(left.death().exit_status, 3);
+  for (const auto& quiet : {killed, left}) EXPECT_THAT(quiet.death().stderr_tail, Not(HasSubstr("Fatal")));
+}
+
 TEST_P(Death, B10_items_sent_before_a_crash_arrive) {
   Gateway gateway = start();
   Channel channel = gateway.remote_exec("import os\nfor i in range(10): channel.send(i)\nos._exit(3)");

@@ -19,20 +19,27 @@ BEGIN, END = 0x10, 0x20
 PICKLE, BYTES, STR, INT, EXEC = 1, 2, 3, 4, 5
 HELLO, TERMINATE, PING, PONG, STATUS, STATUS_REPLY = 0x40, 0x41, 0x42, 0x43, 0x44, 0x45
 CREDIT, CLOSE, CLOSE_ERROR, LAST_MESSAGE, OPEN, INTERRUPT = 0x46, 0x47, 0x48, 0x49, 0x4A, 0x4B
+RECONFIGURE, STACKS, STACKS_REPLY, PART, NEED = 0x4C, 0x4D, 0x4E, 0x4F, 0x80
 
 NONCE = bytes(range(16))
 MARKER = b"<GW1 08090a0b0c0d0e0f0001020304050607>\n"
 
 
+class Packed(bytes):
+    """The bundle; `parts` are what an agent may ask for later."""
+
+
 def portable_agent(local=False, **constants):
     """(stage-0 text, deflated bundle), packed by Debian's interpreter as CMake does it.
     constants: values that replace those in the agent's sources, like END_GRACE=0.5."""
-    code = "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, %r); import bundle; " \
-        "d = bundle.bundle(**%r)[%d]; s = bundle.stage0(len(d)).encode(); " \
-        "sys.stdout.buffer.write(s + bytes(1) + d)" % (os.path.join(ROOT, "python", "agent"), constants, 1 + local)
-    data = subprocess.check_output(["/usr/bin/python3", "-c", code])
-    stage0, _, packed = data.partition(b"\0")
-    return stage0.decode(), packed
+    code = "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, %r); import bundle, pickle; " \
+        "b = bundle.bundle(**%r); d = b.local if %r else b.packed; " \
+        "sys.stdout.buffer.write(pickle.dumps((bundle.stage0(len(d)), d, b.parts)))" % (
+            os.path.join(ROOT, "python", "agent"), constants, local)
+    stage0, data, parts = pickle.loads(subprocess.check_output(["/usr/bin/python3", "-c", code]))
+    packed = Packed(data)
+    packed.parts = parts
+    return stage0, packed
 
 
 class FastPickler(pickle._Pickler):
@@ -94,6 +101,10 @@ def item_frames(number, item=None, tag=None, payload=None, cut=65536):
     return b"".join(frame(flag | tag, number, piece) for flag, piece in zip(flags, pieces))
 
 
+def part_payload(name, data):
+    return bytes([len(name)]) + name.encode() + data
+
+
 class RemoteError(Exception):
     pass
 
@@ -121,6 +132,7 @@ class Agent:
         self.credit = {}
         self.hello = None
         self.stderr = b""
+        self.parts = getattr(packed, "parts", {})
         self.write(packed)
         if send_hello:
             config = {"protocol": (1, 0), "version": "test", "max_frame": 262144, "max_item": 1 << 31, "capabilities": [],
@@ -187,8 +199,17 @@ class Agent:
                     payload = self.buffer[8:end]
                     self.buffer = self.buffer[end:]
                     assert word >> 8 <= 65536 or word & 0xFF == HELLO
+                    if word & 0xFF == NEED and payload.decode() in self.parts:
+                        self.send_part(payload.decode())
+                        continue
+                    if word & 0xFF == PING:
+                        self.write(frame(PONG, 0, payload))
+                        continue
                     return word & 0xFF, number, payload
             self.read_more(deadline)
+
+    def send_part(self, name):
+        self.write(frame(PART, 0, part_payload(name, self.parts[name])))
 
     def wait_for(self, match, timeout=None):
         """The first frame, kept or new, that matches; the others are kept."""

@@ -54,7 +54,7 @@ class Owner final : public Connection::Owner {
   void on_stacks(std::uint64_t request) override {
     if (stacks) stacks(request);
   }
-  Value on_status(std::size_t live_channels) override {
+  std::optional<Value> on_status(std::uint64_t, std::size_t live_channels) override {
     return Dict{{"numchannels", static_cast<std::int64_t>(live_channels)}};
   }
   void on_stream_end(ConnectionEnd end) override {

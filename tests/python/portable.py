@@ -1,0 +1,81 @@
+"""Portable agents to test, on every interpreter that is found.
+
+All tests run on the build's Python, the oldest and the newest of the others; on the rest
+those that are marked core. GANGWAY_TEST_PYTHONS (paths separated by colons) replaces the
+search, and gets all tests. Each test starts its own agent; what waits has a deadline.
+
+A file of tests takes `python`, `agent` and `pytest_generate_tests` from here.
+"""
+import glob
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from agent_controller import Agent, portable_agent
+
+BUNDLES = {False: portable_agent(False), True: portable_agent(True)}
+# What an agent waits for at its end, in s: the bundle of tests that see it wait has short times.
+END_GRACE, TERM_AFTER, KILL_AFTER = 0.6, 0.6, 0.4
+IMPATIENT = []
+
+
+def find_pythons():
+    """(those that get all tests, the others)"""
+    if os.environ.get("GANGWAY_TEST_PYTHONS"):
+        return os.environ["GANGWAY_TEST_PYTHONS"].split(":"), []
+    found = ["/usr/bin/python3"]
+    found += [shutil.which("python3.%d" % minor) for minor in range(6, 20)]
+    found += sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python")))
+    found += [shutil.which("pypy3")]
+    seen = {}
+    for path in filter(None, found):  # some are wrappers of others
+        say = "import os, sys; print(list(sys.version_info[:3])); print(os.path.realpath(sys.executable))"
+        result = subprocess.run([path, "-c", say], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        if result.returncode == 0:
+            version, executable = result.stdout.decode().splitlines()
+            if eval(version) >= [3, 6]:
+                seen.setdefault(executable, (eval(version), executable))
+    first, *others = seen.values()
+    others.sort()
+    ends = others[:1] + others[1:][-1:]
+    return [path for _, path in [first] + ends], [path for _, path in others if (_, path) not in ends]
+
+
+FULL, CORE = find_pythons()
+
+
+def pytest_generate_tests(metafunc):
+    if "python" in metafunc.fixturenames:
+        core = metafunc.definition.get_closest_marker("core")
+        metafunc.parametrize("python", FULL + CORE if core else FULL, indirect=True)
+
+
+@pytest.fixture
+def python(request):
+    return request.param
+
+
+def start(python, local=False, handshake=True, impatient=False, **options):
+    if impatient and not IMPATIENT:
+        IMPATIENT.extend(portable_agent(False, END_GRACE=END_GRACE, STAGES=((TERM_AFTER, 15), (KILL_AFTER, 9))))
+    stage0, packed = IMPATIENT if impatient else BUNDLES[local]
+    agent = Agent([python, "-c", stage0], packed, **options)
+    if handshake:
+        agent.handshake()
+    return agent
+
+
+@pytest.fixture
+def agent(python):
+    with start(python) as agent:
+        yield agent
+
+
+def wait_until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.005)
