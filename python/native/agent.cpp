@@ -195,6 +195,11 @@ Agent::Finished Agent::finish_task(std::uint32_t channel) {
   return finished;
 }
 
+void Agent::is_callback_thread() {
+  const std::lock_guard lock(mutex_);
+  callback_thread_ = PyThread_get_thread_ident();
+}
+
 void Agent::on_interrupt(const ChannelPtr& channel) {
   const std::lock_guard lock(mutex_);
   const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& other) { return other.channel == channel; });
@@ -214,11 +219,11 @@ void Agent::on_interrupt(const ChannelPtr& channel) {
 
 // With the mutex.
 void Agent::interrupt_thread(ThreadId thread) {
-  if (Wait* const wait = wait_of(thread)) {
+  if (thread == main_thread_) {
+    ::pthread_kill(main_thread_, SIGINT);  // ends a sleep, too; the user's handler, if there is one, decides
+  } else if (Wait* const wait = wait_of(thread)) {
     wait->interrupted_ = true;
     wait->waiter.notify();
-  } else if (thread == main_thread_) {
-    ::pthread_kill(main_thread_, SIGINT);  // a sleep is interrupted by that, too
   } else {
     thread_interrupts_.push_back(thread);
     dispatcher_.notify_one();

@@ -113,6 +113,8 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
     bool interrupted = false;  // this thread must not get a late KeyboardInterrupt
   };
   [[nodiscard]] Finished finish_task(std::uint32_t channel);
+  /// This thread is the one that runs callbacks.
+  void is_callback_thread();
 
   // --- signals and the end
 
@@ -148,9 +150,10 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   void on_stacks(std::uint64_t number) override;
   void on_stream_end(detail::ConnectionEnd end) override;
 
-  class StacksRequest;
-  void begin_status(std::uint64_t number);
-  void reply_status(std::uint64_t number);
+  class Inquiry;
+  [[nodiscard]] detail::Clock::duration gil_silence(detail::Clock::duration busy);
+  void reply_status(std::uint64_t number, detail::Clock::duration silence);
+  void reply_stacks(std::uint64_t number, std::string text);
   [[nodiscard]] ThreadRoles roles();
   void interrupt_thread(ThreadId thread);
 
@@ -168,6 +171,10 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   const std::unique_ptr<GilProbe> gil_ = std::make_unique<GilProbe>();
   Value answer_;  // our HELLO
   detail::Clock::time_point started_;
+  // Who held the GIL when we looked last; the leading thread's.
+  int gil_holder_ = 0;
+  detail::Clock::time_point gil_held_since_;
+  detail::Clock::duration gil_holder_used_{};  // processor time until then
 
   detail::Pipe signal_pipe_;
   boost::asio::posix::stream_descriptor signals_;  // its read end
@@ -182,6 +189,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   bool main_busy_ = false;  // the main thread runs a task: others are for the dispatcher
   std::condition_variable dispatcher_;
   std::vector<ThreadId> thread_interrupts_;
+  std::optional<ThreadId> callback_thread_;
   std::string signals_seen_;
   std::optional<std::string> lost_;
   std::vector<void*> released_;

@@ -377,10 +377,9 @@ int clear(PyObject* object) {
 }
 
 // An error that nobody has fetched is said on stderr.
-void warn_of_error(const ChannelObject& self) {
-  if (self.handle.use_count() > 1) return;  // a task's own channel
+void warn_of_error(const ChannelPtr& channel) {
   try {
-    (void)connection().try_wait_end(*self.state());
+    (void)connection().try_wait_end(*channel);
   } catch (const RemoteError& error) {
     if (error.formatted() != interrupt_text)
       PySys_FormatStderr("[%d] Warning: unhandled RemoteError: %s\n", module().agent->pid(), error.formatted().c_str());
@@ -399,7 +398,7 @@ void deallocate(PyObject* object) {
   if (module().agent->in_child()) {
     new std::shared_ptr<ChannelHandle>(std::move(self.handle));  // never closed: it is the parent's
   } else {
-    warn_of_error(self);
+    if (self.handle.use_count() == 1) warn_of_error(self.state());  // not a task's own channel
   }
   self.handle.~shared_ptr();
   PyErr_Restore(type, value, traceback);
@@ -495,6 +494,10 @@ PyRef channel_object(std::shared_ptr<ChannelHandle> handle) {
   new (&self.handle) std::shared_ptr<ChannelHandle>(std::move(handle));
   objects().emplace(id, &self);
   return object;
+}
+
+void warn_of_unseen_error(const ChannelPtr& channel) {
+  if (objects().count(channel->id) == 0) warn_of_error(channel);
 }
 
 ObjectChannels& object_channels() noexcept {

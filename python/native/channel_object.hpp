@@ -16,6 +16,9 @@ void prepare_channel_type();
 /// The object of a channel: the same one as long as somebody has it.
 [[nodiscard]] PyRef channel_object(std::shared_ptr<detail::ChannelHandle> handle);
 
+/// An error of a channel that ended when no object of it was left is said on stderr.
+void warn_of_unseen_error(const std::shared_ptr<detail::ChannelState>& channel);
+
 /// For items that refer to channels.
 [[nodiscard]] ObjectChannels& object_channels() noexcept;
 

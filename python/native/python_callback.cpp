@@ -37,6 +37,7 @@ class WithGil {
     // The callback thread keeps its state from call to call, and with it threading.local.
     thread_local bool known = false;
     if (!std::exchange(known, true) && PyGILState_GetThisThreadState() == nullptr) {
+      module().agent->is_callback_thread();
       (void)PyGILState_Ensure();
       (void)PyEval_SaveThread();
     }
@@ -67,8 +68,8 @@ std::string take_traceback() {
 
 class PythonCallback final : public detail::ChannelCallback {
  public:
-  PythonCallback(PyObject* user_function, PyObject* endmarker)
-      : function_(PyRef::share(user_function)), endmarker_(PyRef::share(endmarker)) {
+  PythonCallback(const ChannelPtr& channel, PyObject* user_function, PyObject* endmarker)
+      : channel_(channel), function_(PyRef::share(user_function)), endmarker_(PyRef::share(endmarker)) {
     live().add(1);
   }
   ~PythonCallback() override {
@@ -88,9 +89,9 @@ class PythonCallback final : public detail::ChannelCallback {
     });
   }
   void on_end() override {
-    if (!endmarker_) return;
     const WithGil gil;
-    guarded([&] { call(endmarker_.get()); });
+    if (endmarker_) guarded([&] { call(endmarker_.get()); });
+    if (const auto channel = channel_.lock()) warn_of_unseen_error(channel);
   }
 
   void registered() noexcept { registering_ = false; }
@@ -115,6 +116,7 @@ class PythonCallback final : public detail::ChannelCallback {
     throw RemoteError(text);
   }
 
+  const std::weak_ptr<detail::ChannelState> channel_;
   PyRef function_;
   PyRef endmarker_;
   const unsigned long registrar_ = PyThread_get_thread_ident();
@@ -126,7 +128,7 @@ class PythonCallback final : public detail::ChannelCallback {
 void set_python_callback(const ChannelPtr& channel, PyObject* user_function, PyObject* endmarker) {
   // Before it is the callback thread that imports threading.
   PyRef::check(PyObject_CallFunction(function("ensure_threading"), "k", module().agent->main_thread()));
-  const auto callback = std::make_shared<PythonCallback>(user_function, endmarker);
+  const auto callback = std::make_shared<PythonCallback>(channel, user_function, endmarker);
   module().agent->connection().set_callback(channel, callback);
   callback->registered();
 }

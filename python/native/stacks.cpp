@@ -136,10 +136,10 @@ std::string stacks_without_gil(const ThreadRoles& roles, std::chrono::duration<d
   std::string text = first.data();
   if (_Py_DumpTracebackThreads == nullptr) return text + " This one does not tell where it is.\n";
   Heads heads;
-  const void* const holder = gil_holder();
+  const int holder = gil_holder();
   each_thread([&](const PyThreadState& thread) {
     const std::string& head = heads[thread.thread_id] = head_of(thread, roles);
-    if (&thread == holder) text += " The GIL is held by " + head + ".";
+    if (holder != 0 && static_cast<int>(number_of(thread)) == holder) text += " The GIL is held by " + head + ".";
   });
   text += "\nThe last known stacks:\n";
   const detail::FileDescriptor file(::memfd_create("stacks", MFD_CLOEXEC));
@@ -149,11 +149,10 @@ std::string stacks_without_gil(const ThreadRoles& roles, std::chrono::duration<d
   return text + rewrite_all(read_all(file.get()), heads);
 }
 
-const void* gil_holder() noexcept {
-  if constexpr (gil_holder_is_known)
-    return _PyThreadState_UncheckedGet();  // of the process; later versions tell the thread's own
-  else
-    return nullptr;
+int gil_holder() noexcept {
+  if constexpr (!gil_holder_is_known) return 0;  // later versions tell the thread's own state
+  const PyThreadState* const holder = _PyThreadState_UncheckedGet();
+  return holder == nullptr ? 0 : static_cast<int>(number_of(*holder));
 }
 
 }  // namespace gangway::python

@@ -22,8 +22,9 @@ using ThreadRoles = std::unordered_map<unsigned long, std::string>;
 [[nodiscard]] std::string stacks_without_gil(const ThreadRoles& roles, std::chrono::duration<double> silence);
 
 /// Whether gil_holder() knows.
-inline constexpr bool gil_holder_is_known = PY_VERSION_HEX < 0x030c0000;
-/// Who has the GIL: only to be compared. Thread rule: any thread.
-[[nodiscard]] const void* gil_holder() noexcept;
+inline constexpr bool gil_holder_is_known = PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000;
+/// Who has the GIL, as the operating system numbers it; 0: nobody, or it is not known.
+/// Thread rule: any thread.
+[[nodiscard]] int gil_holder() noexcept;
 
 }  // namespace gangway::python

@@ -2,8 +2,10 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include <unistd.h>
@@ -18,30 +20,53 @@ namespace {
 using boost::system::error_code;
 using detail::Clock;
 
-// Running Python code gives up the GIL after 5 ms (sys.setswitchinterval); an answer is due
-// within 20 ms.
-constexpr std::chrono::milliseconds gil_patience{10};
+// Running Python code gives up the GIL after 5 ms (sys.setswitchinterval).
+struct Patience {
+  std::chrono::milliseconds silent;  // that one thread keeps the GIL, sleeping
+  std::chrono::milliseconds busy;    // or using the processor
+};
+// A status is due within 20 ms. It is not quite sure.
+constexpr Patience status_patience{std::chrono::milliseconds(10), std::chrono::milliseconds(8)};
+// Stacks that change while they are read may crash us: that has to be sure. Where the holder
+// of the GIL is not known, many busy threads may take their turns before us.
+constexpr Patience stacks_patience{std::chrono::milliseconds(gil_holder_is_known ? 50 : 500),
+                                   std::chrono::milliseconds(100)};
 
-// How long one thread has to keep the GIL before its stack is read without it, and how often
-// we look: twice within the turn of a thread that runs Python code. Where the holder is not
-// known, the second one, for many busy threads may take their turns before us.
-constexpr std::chrono::milliseconds stuck_after{50};
-constexpr std::chrono::milliseconds stuck_after_unknown{500};
-constexpr std::chrono::milliseconds stuck_tick{2};
+// How often we look who holds it: twice within the turn of a thread that runs Python code.
+constexpr std::chrono::milliseconds watch_tick{2};
 
-constexpr std::size_t most_told = 100;       // tasks, and channels
-constexpr std::size_t longest_source = 200;  // bytes
+constexpr std::size_t most_told = 100;          // tasks, and channels
+constexpr std::size_t longest_stacks = 65'000;  // bytes, wire.md
+constexpr std::size_t longest_source = 200;     // bytes
 
 double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-std::optional<std::int64_t> resident_memory() {
-  std::FILE* const file = std::fopen("/proc/self/statm", "re");
+std::string read_line(const std::string& path) {
+  std::array<char, 512> line{};
+  std::FILE* const file = std::fopen(path.c_str(), "re");
   if (file == nullptr) return {};
-  long long all = 0, resident = 0;
-  const int read = std::fscanf(file, "%lld %lld", &all, &resident);
+  const bool read = std::fgets(line.data(), line.size(), file) != nullptr;
   std::fclose(file);
+  return read ? line.data() : "";
+}
+
+std::optional<std::int64_t> resident_memory() {
+  long long all = 0, resident = 0;
+  const int read = std::sscanf(read_line("/proc/self/statm").c_str(), "%lld %lld", &all, &resident);
   if (read != 2) return {};
   return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+// Of a thread of this process; 0 when the system does not say.
+Clock::duration processor_time(int thread) {
+  const std::string line = read_line("/proc/self/task/" + std::to_string(thread) + "/schedstat");
+  return std::chrono::nanoseconds(std::strtoll(line.c_str(), nullptr, 10));
+}
+
+bool sleeps(int thread) {
+  const std::string line = read_line("/proc/self/task/" + std::to_string(thread) + "/stat");
+  const std::size_t at = line.rfind(") ");  // behind the name
+  return at != line.npos && at + 2 < line.size() && line[at + 2] != 'R';
 }
 
 // Of a request that nobody has looked at; its channels need not be known.
@@ -76,35 +101,98 @@ std::string task_name(std::string file, const std::string& function) {
   return file;
 }
 
+// --- the GIL
+
+// Asks for the GIL and watches who has it, until it was had, the patience with one holder is
+// over, or the time is. On the leading thread.
+class Agent::Inquiry : public std::enable_shared_from_this<Inquiry> {
+ public:
+  using WithGil = std::function<std::string()>;
+  /// `text`: of `with_gil`; none: it was not called. `silence`: for how long nobody else got the GIL.
+  using Answer = std::function<void(std::optional<std::string> text, Clock::duration silence)>;
+
+  Inquiry(std::shared_ptr<Agent> agent, WithGil with_gil, Answer answer)
+      : agent_(std::move(agent)),
+        timer_(agent_->runtime_->io()),
+        with_gil_(std::move(with_gil)),
+        answer_(std::move(answer)) {}
+
+  void start(const Patience& patience, detail::Deadline deadline) {
+    patience_ = patience;
+    deadline_ = deadline;
+    agent_->gil_->ask([self = shared_from_this()] {
+      if (self->answered_) return;
+      boost::asio::post(self->agent_->runtime_->io(),
+                        [self, text = self->with_gil_()] { self->answer(text, Clock::duration::zero()); });
+    });
+    look();
+  }
+
+ private:
+  void look() {
+    if (answered_) return;
+    const Clock::duration silence = agent_->gil_silence(patience_.busy);
+    if (silence >= patience_.silent) return answer({}, silence);
+    if (deadline_ && Clock::now() >= *deadline_) return answer({}, Clock::duration::zero());
+    timer_.expires_after(watch_tick);
+    timer_.async_wait([self = shared_from_this()](error_code) { self->look(); });
+  }
+
+  void answer(std::optional<std::string> text, Clock::duration silence) {
+    if (answered_.exchange(true)) return;
+    timer_.cancel();
+    answer_(std::move(text), silence);
+  }
+
+  const std::shared_ptr<Agent> agent_;
+  boost::asio::steady_timer timer_;
+  const WithGil with_gil_;
+  const Answer answer_;
+  Patience patience_{};
+  detail::Deadline deadline_;
+  std::atomic<bool> answered_{false};  // set on the leading thread
+};
+
+// For how long the same thread has kept the GIL that we asked for. Not if it is merely not
+// given the processor: it has to sleep, or to have been busy for long enough, to be in a call
+// that does not give up the GIL.
+Clock::duration Agent::gil_silence(Clock::duration busy) {
+  const auto now = Clock::now();
+  const int holder = gil_holder();
+  if (std::exchange(gil_holder_, holder) != holder) {
+    gil_held_since_ = now;
+    gil_holder_used_ = processor_time(holder);
+  }
+  const auto asking = gil_->asking_since();
+  if (!asking) return {};
+  if (gil_holder_is_known && gil_->interpreter_is_up() &&
+      (holder == 0 || (!sleeps(holder) && processor_time(holder) - gil_holder_used_ < busy)))
+    return {};
+  return now - std::max(*asking, gil_held_since_);
+}
+
 // --- STATUS
 
 std::optional<Value> Agent::on_status(std::uint64_t number, std::size_t) {
-  boost::asio::post(runtime_->io(), [self = shared_from_this(), number] { self->begin_status(number); });
+  boost::asio::post(runtime_->io(), [self = shared_from_this(), number] {
+    std::make_shared<Inquiry>(
+        self, [] { return std::string(); },
+        [self, number](const std::optional<std::string>&, Clock::duration silence) {
+          self->reply_status(number, silence);
+        })
+        ->start(status_patience, Clock::now() + status_patience.silent + watch_tick);
+  });
   return {};
 }
 
-// Asks for the GIL, and waits for it, but not long.
-void Agent::begin_status(std::uint64_t number) {
-  const auto since = gil_->asking_since();
-  if (since && Clock::now() - *since >= gil_patience) {
-    reply_status(number);
-    return;
-  }
-  const auto timer = std::make_shared<boost::asio::steady_timer>(runtime_->io(), gil_patience);
-  timer->async_wait([self = shared_from_this(), number, timer](error_code) { self->reply_status(number); });
-  gil_->ask(
-      [self = shared_from_this(), timer] { boost::asio::post(self->runtime_->io(), [timer] { timer->cancel(); }); });
-}
-
-void Agent::reply_status(std::uint64_t number) {
+void Agent::reply_status(std::uint64_t number, Clock::duration silence) {
   const auto now = Clock::now();
-  const auto since = gil_->asking_since();
   Dict status{{"numchannels", connection_->live_channels()}, {"execmodel", hello_.execmodel}};
   for (const char* const key : {"pid", "agent", "version", "python"}) status[key] = *answer_.as_dict().find(key);
   status["uptime"] = seconds(now - started_);
   if (const auto memory = resident_memory()) status["memory"] = *memory;
   status["queued"] = connection_->queued(most_told);
-  status["unresponsive"] = since && now - *since >= gil_patience ? seconds(now - *since) : 0.0;
+  status["unresponsive"] = seconds(silence);
 
   const std::lock_guard lock(mutex_);
   status["numexecuting"] = tasks_.size() + jobs_.size();
@@ -129,6 +217,7 @@ void Agent::reply_status(std::uint64_t number) {
 ThreadRoles Agent::roles() {
   ThreadRoles roles{{main_thread_, "main thread"}};
   const std::lock_guard lock(mutex_);
+  if (callback_thread_) roles[*callback_thread_] = "callbacks";
   for (const auto& [channel, task] : tasks_) {
     if (!task.executing) continue;
     std::string& role = roles[task.thread];
@@ -137,57 +226,27 @@ ThreadRoles Agent::roles() {
   return roles;
 }
 
-// Whichever comes first: the GIL, or the certainty that somebody keeps it.
-class Agent::StacksRequest : public std::enable_shared_from_this<StacksRequest> {
- public:
-  StacksRequest(std::shared_ptr<Agent> agent, std::uint64_t number)
-      : agent_(std::move(agent)), number_(number), timer_(agent_->runtime_->io()) {}
-
-  void start() {
-    holder_ = gil_holder();
-    holder_since_ = Clock::now();
-    agent_->gil_->ask([self = shared_from_this()] {
-      if (self->answered_) return;
-      std::string text = stacks_with_gil(self->agent_->roles());
-      boost::asio::post(self->agent_->runtime_->io(), [self, text = std::move(text)] { self->answer(text); });
-    });
-    look();
+void Agent::reply_stacks(std::uint64_t number, std::string text) {
+  constexpr std::string_view rest = "\n  [...]\n";
+  if (text.size() > longest_stacks) {
+    std::size_t end = longest_stacks - rest.size();
+    while ((text[end] & 0xc0) == 0x80) --end;  // no half character
+    text.replace(end, text.npos, rest);
   }
-
- private:
-  void look() {
-    if (answered_) return;
-    const auto now = Clock::now();
-    const void* const holder = gil_holder();
-    if (std::exchange(holder_, holder) != holder) holder_since_ = now;
-    const auto since = agent_->gil_->asking_since();
-    const bool known = gil_holder_is_known && holder != nullptr;
-    if (since && now - holder_since_ >= (known ? stuck_after : stuck_after_unknown)) {
-      answer(agent_->gil_->interpreter_is_up() ? stacks_without_gil(agent_->roles(), now - *since)
-                                               : "The interpreter has not started yet.\n");
-      return;
-    }
-    timer_.expires_after(stuck_tick);
-    timer_.async_wait([self = shared_from_this()](error_code) { self->look(); });
-  }
-
-  void answer(std::string_view text) {
-    if (answered_.exchange(true)) return;
-    timer_.cancel();
-    agent_->connection_->reply_stacks(number_, text);
-  }
-
-  const std::shared_ptr<Agent> agent_;
-  const std::uint64_t number_;
-  boost::asio::steady_timer timer_;
-  const void* holder_ = nullptr;
-  Clock::time_point holder_since_;
-  std::atomic<bool> answered_{false};  // set on the leading thread
-};
+  connection_->reply_stacks(number, text);
+}
 
 void Agent::on_stacks(std::uint64_t number) {
-  boost::asio::post(runtime_->io(),
-                    [self = shared_from_this(), number] { std::make_shared<StacksRequest>(self, number)->start(); });
+  boost::asio::post(runtime_->io(), [self = shared_from_this(), number] {
+    std::make_shared<Inquiry>(
+        self, [self] { return stacks_with_gil(self->roles()); },
+        [self, number](const std::optional<std::string>& text, Clock::duration silence) {
+          if (text) return self->reply_stacks(number, *text);
+          self->reply_stacks(number, self->gil_->interpreter_is_up() ? stacks_without_gil(self->roles(), silence)
+                                                                     : "The interpreter has not started.\n");
+        })
+        ->start(stacks_patience, {});
+  });
 }
 
 }  // namespace gangway::python

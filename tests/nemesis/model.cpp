@@ -16,8 +16,8 @@ std::string items(std::uint32_t lane, std::uint32_t count) {
 
 // What far_side.py puts before what it has found.
 constexpr const char* found_by_far_side = "nemesis: ";
-// How main_thread_only refuses a second task.
-constexpr const char* refused_task = "concurrent remote_exec would cause deadlock";
+constexpr const char* interrupted_task = "eyboard";  // keyboard-interrupted, or KeyboardInterrupt in a traceback
+constexpr const char* refused_task = "concurrent remote_exec would cause deadlock";  // by main_thread_only
 
 }  // namespace
 
@@ -74,12 +74,25 @@ Verdict ChannelModel::ended(End end, const std::string& text, Circumstances circ
 }
 
 Verdict ChannelModel::error_taken(const std::string& text, Circumstances circumstances) {
+  if (std::exchange(error_taken_, true)) return "the remote error came twice: " + text;
+  return error_seen(text, circumstances);
+}
+
+Verdict ChannelModel::error_seen(const std::string& text, Circumstances circumstances) {
+  has_error_ = true;
   if (text.find(found_by_far_side) != text.npos) return "the far side reports: " + text;
-  if (std::exchange(has_error_, true)) return "the remote error came twice: " + text;
+  if (circumstances.interrupted && text.find(interrupted_task) != text.npos) return {};
   if (circumstances.one_task_only && text.find(refused_task) != text.npos) return {};
   if (farewell_ != Farewell::error && !circumstances.gateway_harmed && !circumstances.closed_here)
     return "an unexpected remote error: " + text;
   return {};
+}
+
+Verdict ChannelModel::end_marked(const std::string& text, Circumstances circumstances) {
+  if (marked_) return "a second end marker";
+  marked_ = over_ = true;
+  if (text.empty()) return ended(End::clean, text, circumstances);
+  return circumstances.gateway_harmed ? Verdict() : error_seen(text, circumstances);
 }
 
 Verdict ChannelModel::timed_out(bool began_after_end, bool after_waitclose) const {

@@ -57,7 +57,8 @@ enum class End {
 struct Circumstances {
   bool closed_here = false;
   bool gateway_harmed = false;  // killed, crashed, terminated, exited
-  bool one_task_only = false;   // execmodel=main_thread_only: refuses others meanwhile
+  bool interrupted = false;
+  bool one_task_only = false;  // execmodel=main_thread_only: refuses others meanwhile
 };
 
 class ChannelModel {
@@ -79,6 +80,8 @@ class ChannelModel {
   [[nodiscard]] Verdict ended(End end, const std::string& text, Circumstances circumstances);
   /// A waitclose has raised the remote error; items may still be queued.
   [[nodiscard]] Verdict error_taken(const std::string& text, Circumstances circumstances);
+  /// A callback got its end marker; `text` is the channel's error, if it has one.
+  [[nodiscard]] Verdict end_marked(const std::string& text, Circumstances circumstances);
   /// Nothing came in time. `after_waitclose`: the call began after a waitclose had returned.
   [[nodiscard]] Verdict timed_out(bool began_after_end, bool after_waitclose) const;
   /// A send came through.
@@ -95,6 +98,8 @@ class ChannelModel {
   [[nodiscard]] Verdict settled() const;
 
  private:
+  [[nodiscard]] Verdict error_seen(const std::string& text, Circumstances circumstances);
+
   const Readers readers_;
   const Farewell farewell_;
   std::map<std::uint32_t, Lane> lanes_;
@@ -103,7 +108,9 @@ class ChannelModel {
   bool stopped_ = false;
   bool has_report_ = false;
   bool has_error_ = false;
+  bool error_taken_ = false;  // raised; a callback only sees it
   bool over_ = false;
+  bool marked_ = false;     // with an end marker
   bool over_well_ = false;  // by the far side, undisturbed
   bool refused_ = false;
 };

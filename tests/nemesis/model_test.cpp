@@ -91,7 +91,11 @@ TEST_P(Model, a_remote_error_needs_a_reason_and_comes_once) {
   EXPECT_THAT(other.ended(End::remote_error, "why", {}), HasSubstr("unexpected remote error: why"));
   ChannelModel refused(GetParam(), Farewell::report);
   const std::string refusal = "concurrent remote_exec would cause deadlock: ...";
-  EXPECT_THAT(refused.ended(End::remote_error, refusal, {false, false, true}), IsEmpty());
+  EXPECT_THAT(refused.ended(End::remote_error, refusal, {.one_task_only = true}), IsEmpty());
+  ChannelModel interrupted(GetParam(), Farewell::report);
+  EXPECT_THAT(interrupted.ended(End::remote_error, "keyboard-interrupted", {.interrupted = true}), IsEmpty());
+  ChannelModel another(GetParam(), Farewell::report);
+  EXPECT_THAT(another.ended(End::remote_error, "keyboard-interrupted", {}), HasSubstr("unexpected"));
 }
 
 TEST_P(Model, what_the_far_side_found_counts_whatever_was_done) {
@@ -110,6 +114,12 @@ TEST_P(Model, a_send_that_was_taken_back_must_not_arrive) {
   (void)model.lane(lane).begin();
   EXPECT_THAT(arrive({0, 1, 2}), IsEmpty());
   EXPECT_THAT(model.lane(lane).withdrawn(), HasSubstr("arrived"));
+}
+
+TEST_P(Model, an_end_marker_comes_once_and_is_an_end) {
+  EXPECT_THAT(model.end_marked("Traceback ...", {false, true}), IsEmpty());
+  EXPECT_TRUE(model.over());
+  EXPECT_THAT(model.end_marked("", {false, true}), HasSubstr("second end marker"));
 }
 
 TEST_P(Model, sends_and_waits_after_the_end_must_fail) {

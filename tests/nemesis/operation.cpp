@@ -7,8 +7,9 @@ namespace gangway::nemesis {
 
 namespace {
 
-constexpr std::array<ActionKind, 30> kinds = {{
+constexpr std::array<ActionKind, 33> kinds = {{
     {Action::send, "send", 200},
+    {Action::try_send, "try_send", 60},
     {Action::send_many, "send many", 60},
     {Action::async_send, "async_send", 60},
     {Action::receive, "receive", 160},
@@ -16,12 +17,14 @@ constexpr std::array<ActionKind, 30> kinds = {{
     {Action::receive_for_ever, "receive without a deadline", 20},
     {Action::async_receive, "async_receive", 60},
     {Action::waitclose, "waitclose", 25},
+    {Action::setcallback, "setcallback", 20},
     {Action::stop, "stop", 25},
     {Action::close, "close", 10},
     {Action::close_with_error, "close with an error", 10},
     {Action::drop, "drop", 15},
     {Action::pass_channel, "pass a channel", 25},
     {Action::ask_for_channel, "ask for a channel", 15},
+    {Action::interrupt, "interrupt", 15},
     {Action::echo, "echo", 50},
     {Action::flood, "flood", 30},
     {Action::sleep, "sleep", 6},
@@ -44,7 +47,7 @@ static_assert(std::ranges::is_sorted(kinds, {}, &ActionKind::action));
 
 }  // namespace
 
-const std::array<ActionKind, 30>& action_kinds() { return kinds; }
+const std::array<ActionKind, 33>& action_kinds() { return kinds; }
 
 Operation Generator::next() {
   static const unsigned total =

@@ -16,6 +16,7 @@ namespace gangway::nemesis {
 enum class Action : std::uint8_t {
   // Items.
   send,
+  try_send,
   send_many,
   async_send,
   receive,
@@ -23,6 +24,7 @@ enum class Action : std::uint8_t {
   receive_for_ever,
   async_receive,
   waitclose,
+  setcallback,
   // Channels.
   stop,
   close,
@@ -30,6 +32,7 @@ enum class Action : std::uint8_t {
   drop,
   pass_channel,
   ask_for_channel,
+  interrupt,
   // Tasks.
   echo,
   flood,
@@ -58,7 +61,7 @@ struct ActionKind {
 };
 
 /// In the order of Action.
-[[nodiscard]] const std::array<ActionKind, 30>& action_kinds();
+[[nodiscard]] const std::array<ActionKind, 33>& action_kinds();
 [[nodiscard]] inline std::string_view name_of(Action action) {
   return action_kinds()[static_cast<std::size_t>(action)].name;
 }

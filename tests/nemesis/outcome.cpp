@@ -11,12 +11,13 @@ Outcome Outcome::of(boost::system::error_code error, const std::string& text) {
   if (error == errc::channel_closed) return {closed, what};
   if (error == errc::remote_error) return {remote_error, what};
   if (error == errc::connection_lost || error == errc::terminated) return {lost, what};
+  if (error == errc::has_callback) return {has_callback, what};
   return {unexpected, error.message() + ": " + what};
 }
 
 std::string to_string(const Outcome& outcome) {
-  static constexpr const char* names[] = {"done",   "timed out",    "cancelled", "the end",
-                                          "closed", "remote error", "lost",      "unexpected"};
+  static constexpr const char* names[] = {"done",         "timed out", "cancelled", "the end",   "closed",
+                                          "remote error", "lost",      "refused",   "unexpected"};
   constexpr std::size_t shown = 300;
   std::string text = names[outcome.kind];
   if (!outcome.text.empty()) text += ": " + outcome.text.substr(0, shown);

@@ -16,7 +16,8 @@ struct Outcome {
     closed,        // ChannelClosed
     remote_error,  // RemoteError
     lost,          // ConnectionLost, terminated included
-    unexpected,    // everything else, protocol errors included
+    has_callback,
+    unexpected,  // everything else, protocol errors included
   };
   Kind kind = done;
   std::string text;

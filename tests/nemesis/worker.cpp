@@ -39,7 +39,8 @@ void Worker::perform(const Operation& operation) {
 
 void Worker::act_on(const ConversationPtr& talk, const Operation& operation) {
   switch (operation.action) {
-    case Action::send: (void)send(talk, operation); break;
+    case Action::send:
+    case Action::try_send: (void)send(talk, operation); break;
     case Action::send_many: send_many(talk, operation); break;
     case Action::async_send: async_send(talk, operation); break;
     case Action::receive: (void)receive(talk, operation.time); break;
@@ -51,13 +52,15 @@ void Worker::act_on(const ConversationPtr& talk, const Operation& operation) {
       if (const auto turn = Turn::take(world_.waits_for_ever)) (void)receive(talk, {});
       break;
     case Action::async_receive: async_receive(talk, operation); break;
-    case Action::waitclose: waitclose(talk, operation); break;
+    case Action::waitclose: (void)waitclose(talk, operation.time); break;
+    case Action::setcallback: set_callback(talk, operation); break;
     case Action::stop: stop(talk); break;
     case Action::close:
     case Action::close_with_error: close(talk, operation); break;
     case Action::drop: drop(talk); break;
     case Action::pass_channel: pass_channel(talk); break;
     case Action::ask_for_channel: ask_for_channel(talk, operation); break;
+    case Action::interrupt: interrupt(talk, operation); break;
     default: break;
   }
 }

@@ -41,7 +41,8 @@ class Worker {
   void async_send(const ConversationPtr& talk, const Operation& operation);
   bool receive(const ConversationPtr& talk, std::optional<std::chrono::milliseconds> timeout);
   void async_receive(const ConversationPtr& talk, const Operation& operation);
-  void waitclose(const ConversationPtr& talk, const Operation& operation);
+  bool waitclose(const ConversationPtr& talk, std::chrono::milliseconds timeout);  // false: timed out
+  void set_callback(const ConversationPtr& talk, const Operation& operation);
 
   // Channels.
   void stop(const ConversationPtr& talk);
@@ -50,6 +51,7 @@ class Worker {
   void pass_channel(const ConversationPtr& talk);
   void ask_for_channel(const ConversationPtr& talk, const Operation& operation);
 
+  void interrupt(const ConversationPtr& talk, const Operation& operation);
   void add_answering(const HostPtr& host, const Channel& channel, const std::string& what,
                      ChannelModel::Farewell farewell, Readers readers);
 

@@ -5,6 +5,8 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <sstream>
+#include <stdexcept>
+#include <thread>
 
 #include "tests/nemesis/outcome.hpp"
 #include "tests/nemesis/worker.hpp"
@@ -71,6 +73,8 @@ void ended(Conversation& talk, const Outcome& outcome, bool over, bool after_wai
     switch (outcome.kind) {
       case Outcome::timed_out: return model.timed_out(over, after_waitclose);
       case Outcome::cancelled: return {};
+      case Outcome::has_callback:
+        return talk.setting_callback ? Verdict() : "receive is refused, and the channel has no callback";
       case Outcome::clean_end: return model.ended(End::clean, outcome.text, talk.circumstances());
       case Outcome::remote_error: return model.ended(End::remote_error, outcome.text, talk.circumstances());
       case Outcome::lost: return model.ended(End::lost, outcome.text, talk.circumstances());
@@ -95,6 +99,8 @@ void add_opened(World& world, const std::shared_ptr<Host>& host, const Tuple& of
   const std::string name = host->name + "/" + std::to_string(channel.id()) + " (opened by the far side)";
   world.add(std::make_shared<Conversation>(name, host, channel, std::move(model)));
 }
+
+constexpr const char* end_marker = "the end marker";  // of callbacks
 
 /// Something that is waited for without a thread, and may be cancelled.
 struct Pending {
@@ -152,15 +158,26 @@ bool Worker::send(const ConversationPtr& talk, const Operation& operation) {
   const Value item = make_item(operation.form, which, operation.size);
   std::optional<std::chrono::milliseconds> timeout = operation.time;
   Turn for_ever;
-  if (operation.time == operation.time.zero()) {
+  const bool without_waiting = operation.action == Action::try_send;
+  if (without_waiting) {
+    timeout = std::chrono::milliseconds::zero();
+  } else if (operation.time == operation.time.zero()) {
     for_ever = Turn::take(world_.sends_for_ever);
     if (for_ever) timeout.reset();
   }
   const std::string what = describe(which, operation);
-  talk->history.note("-> " + what + (timeout ? ", " + std::to_string(timeout->count()) + " ms" : ""));
+  talk->history.note((without_waiting ? "try_send " : "-> ") + what +
+                     (timeout ? ", " + std::to_string(timeout->count()) + " ms" : ""));
   const auto call = watch("send " + what, talk->host, talk, timeout);
   Channel channel = talk->channel;
-  const Outcome outcome = attempt([&] { channel.send(item, timeout); });
+  Outcome outcome;
+  if (without_waiting) {
+    bool done = false;
+    outcome = attempt([&] { done = channel.try_send(item); });
+    if (outcome && !done) outcome = {Outcome::timed_out, "nothing was sent"};
+  } else {
+    outcome = attempt([&] { channel.send(item, timeout); });
+  }
   if (!outcome) talk->history.note("-> item " + std::to_string(which.number) + ": " + to_string(outcome));
   sent(*talk, free.id, outcome, over);
   if (outcome) ++world_.items_sent;
@@ -276,18 +293,68 @@ void Worker::async_receive(const ConversationPtr& talk, const Operation& operati
   }
 }
 
-void Worker::waitclose(const ConversationPtr& talk, const Operation& operation) {
-  const auto call = watch("waitclose", talk->host, talk, operation.time);
+bool Worker::waitclose(const ConversationPtr& talk, std::chrono::milliseconds timeout) {
+  const auto call = watch("waitclose", talk->host, talk, timeout);
   Channel channel = talk->channel;
-  const Outcome outcome = attempt([&] { channel.waitclose(operation.time); });
-  if (outcome.kind == Outcome::timed_out) return;
+  const bool had_callback = talk->has_callback;
+  const Outcome outcome = attempt([&] { channel.waitclose(timeout); });
+  if (outcome.kind == Outcome::timed_out) return false;
   talk->history.note("waitclose: " + to_string(outcome));
+  if (had_callback && !talk->closed_here && !talk->over()) talk->violated("waitclose returned before the end marker");
   if (outcome)
     talk->waitclose_returned = true;
   else if (outcome.kind == Outcome::remote_error)  // items may still be queued: not the end of receiving
     talk->learn([&](ChannelModel& model) { return model.error_taken(outcome.text, talk->circumstances()); });
   else if (outcome.kind != Outcome::lost || !talk->host->harmed())
     talk->violated("waitclose ended with: " + to_string(outcome));
+  return true;
+}
+
+// The callback keeps the channel, until it has its end marker.
+void Worker::set_callback(const ConversationPtr& talk, const Operation& operation) {
+  struct Callback {
+    World& world;
+    ConversationPtr talk;  // the others refer to it
+    Turn turn;
+    Watch::Call call;
+    std::chrono::milliseconds pause;
+    std::uint32_t items_until_error;  // 0: there will be none
+    std::atomic<bool> running = false;
+
+    void operator()(const Value& item) {
+      if (running.exchange(true)) talk->violated("two calls of a callback at a time");
+      if (item == end_marker) {
+        const std::string text = talk->channel.error_text();
+        talk->history.note("callback: end marker, error: " + text);
+        talk->learn([&](ChannelModel& model) { return model.end_marked(text, talk->circumstances()); });
+      } else {
+        took(world, talk, item, talk->over());
+        std::this_thread::sleep_for(pause);
+        if (items_until_error > 0 && --items_until_error == 0) {
+          talk->history.note("callback: throws");
+          talk->closed_here = true;
+          running = false;
+          throw std::runtime_error("thrown on purpose");
+        }
+      }
+      running = false;
+    }
+  };
+  Turn turn = Turn::take(talk->receiving);
+  if (!turn || talk->setting_callback.exchange(true)) return;
+  talk->history.note("setcallback");
+  const auto call = watch("setcallback", talk->host, talk, std::chrono::milliseconds::zero());
+  const auto callback = std::shared_ptr<Callback>(new Callback{
+      world_, talk, std::move(turn), watch("a callback's end marker", talk->host, talk, {}),
+      std::chrono::milliseconds(operation.pick % 8 == 0 ? 2 : 0), operation.other % 8 == 0 ? operation.count : 0});
+  Channel channel = talk->channel;
+  const Outcome outcome =
+      attempt([&] { channel.setcallback([callback](const Value& item) { (*callback)(item); }, end_marker); });
+  talk->history.note("setcallback: " + to_string(outcome));
+  if (outcome)
+    talk->has_callback = true;
+  else if (!talk->closed_here && outcome.kind != Outcome::lost)
+    talk->violated("setcallback ended with: " + to_string(outcome));
 }
 
 // --- channels
@@ -360,6 +427,20 @@ void Worker::ask_for_channel(const ConversationPtr& talk, const Operation& opera
   talk->history.note("-> " + to_text(request) + ": " + to_string(outcome));
   if (outcome.kind == Outcome::lost && !talk->host->harmed())
     talk->violated("asking for a channel failed, and nobody harmed the gateway: " + outcome.text);
+}
+
+void Worker::interrupt(const ConversationPtr& talk, const Operation& operation) {
+  talk->interrupted = true;
+  talk->history.note("interrupt");
+  const auto call = watch("interrupt", talk->host, talk, operation.time);
+  Channel channel = talk->channel;
+  bool over = false;
+  const Outcome outcome = attempt([&] { over = channel.interrupt(operation.time); });
+  talk->history.note("interrupt: " + to_string(outcome) + (over ? ", the task is over" : ""));
+  if (!outcome && !talk->host->harmed() && !talk->closed_here)
+    talk->violated("interrupt ended with: " + to_string(outcome));
+  if (over && !talk->setting_callback && !waitclose(talk, std::chrono::milliseconds::zero()))
+    talk->violated("interrupt said that the task is over, and waitclose waits");
 }
 
 void Worker::add_answering(const HostPtr& host, const Channel& channel, const std::string& what,

@@ -100,7 +100,10 @@ struct Conversation {
   std::array<std::atomic<bool>, 2> sending{};
   std::atomic<bool> receiving = false;
   std::atomic<bool> closed_here = false;
+  std::atomic<bool> interrupted = false;
   std::atomic<bool> waitclose_returned = false;
+  std::atomic<bool> setting_callback = false;  // from now on others may be refused
+  std::atomic<bool> has_callback = false;      // and from now on will be
   History history;
 
   /// The model's verdict, and the test fails if it is bad.
@@ -121,7 +124,9 @@ struct Conversation {
   [[nodiscard]] bool over() {
     return ask([](ChannelModel& model) { return model.over(); });
   }
-  [[nodiscard]] Circumstances circumstances() const { return {closed_here, host->harmed(), host->one_task_only}; }
+  [[nodiscard]] Circumstances circumstances() const {
+    return {closed_here, host->harmed(), interrupted, host->one_task_only};
+  }
   [[noreturn]] void violated(const std::string& what) const;
 
  private:

@@ -992,7 +992,7 @@ def test_credit_above_the_window_ends_the_connection(python):
 
 def test_optional_frames_are_skipped(agent):
     agent.write(frame(PONG, 0, bytes(8)))  # nobody asked
-    agent.write(frame(0x80, 0, b"x" * 1000) + frame(0xFF, 12345, b"") + frame(0x90, 1, b"y" * 100000))
+    agent.write(frame(0x81, 0, b"x" * 1000) + frame(0xFF, 12345, b"") + frame(0x90, 1, b"y" * 100000))
     assert agent.run("channel.send(1)") == [1]
 
 
@@ -1035,7 +1035,7 @@ def test_large_item_is_whole_whatever_comes_between_its_frames(agent):
     agent.write(b"".join(one))  # as expected
     agent.write(b"".join(a + b for a, b in zip(three, two)))
     assert [agent.receive(first), agent.receive(first), agent.receive(second)] == [items[0], items[2], items[1]]
-    agent.write(b"".join(four[:5]) + frame(PING, 0, bytes(8)) + b"".join(four[5:9]) + frame(0x80, 0, bytes(5)) + b"".join(four[9:]))
+    agent.write(b"".join(four[:5]) + frame(PING, 0, bytes(8)) + b"".join(four[5:9]) + frame(0x81, 0, bytes(5)) + b"".join(four[9:]))
     assert agent.receive(first) == items[3]
     agent.write(b"".join(item_frames(first, items[0], cut=cut) for cut in (5000, 65536, 65535, 200000)))
     for _ in range(4):

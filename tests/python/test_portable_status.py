@@ -48,7 +48,7 @@ def test_status_tells_everything(python, local):
         assert 0 <= status.pop("uptime") < 60
         assert 2 << 20 < status.pop("memory") < 1 << 30
         assert status == {
-            "numchannels": 2, "numexecuting": 2, "execmodel": "thread", "pid": agent.hello["pid"], "agent": "portable",
+            "numchannels": 2, "numexecuting": 2, "execmodel": "thread", "pid": agent.hello["pid"], "agent": agent.hello["agent"],
             "version": agent.hello["version"], "python": agent.hello["python"], "queued": {}, "unresponsive": 0.0}
         assert [(task["channel"], task["source"]) for task in tasks] == [(first, "<remote exec>"), (second, "some/file.py in f")]
         assert 60 > tasks[0]["age"] >= tasks[1]["age"] >= 0
