@@ -13,7 +13,7 @@ class Waiting:
     def wait(self, ready, bells, deadline):
         """Until ready(), leading if nobody else does. False when the time is over."""
         if self.forked:
-            raise OSError("the connection belongs to another process, pid %d" % self.pid)
+            raise OSError("the connection belongs to process %d" % self.pid)
         self.burst = 0
         if self.out or self.control:
             self.flush()
