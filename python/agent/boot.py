@@ -18,7 +18,7 @@ def greet(self, payload):
     global runner
     config = plain_loads(payload)
     if type(config) is not dict or not {"protocol", "nonce"} <= set(config):
-        raise ProtocolError("a HELLO without protocol or nonce")
+        raise ProtocolError("a HELLO without nonce")
     get = config.get
     self.greeted = True
     self.since = monotonic()

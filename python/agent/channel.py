@@ -231,7 +231,7 @@ class Channel:
     def close(self, error=None):
         """Ends the channel on both sides; with a text, in an error at the peer."""
         if self._executing:
-            raise OSError("explicit close of %r: the channel of a running task closes with it" % self)
+            raise OSError("explicit close of %r: its task is running" % self)
         self._close(error)
 
     def _close(self, error):

@@ -113,7 +113,7 @@ class Receiver:
             item = channel._arriving = Arriving(tag, total)
             cost += 32
         elif item is None or item.tag != tag:
-            raise ProtocolError("a continuation without a begin on channel %d" % number)
+            raise ProtocolError("a continuation without a begin")
         left = item.total - item.filled - (size - skip)
         if left < 0 or bool(left) == bool(word & END) or left and size == skip:
             raise ProtocolError("an item of another size than announced")
