@@ -1,5 +1,7 @@
 #include "gateways/bootstrap.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "agent_bundle.hpp"
@@ -58,6 +60,22 @@ Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
   // On this machine: not deflated, and compiled already for the likeliest interpreter.
   argv_.emplace_back(portable_local_stage0);
   first_bytes_ = portable_local_bundle;
+}
+
+bool Bootstrap::is_native(const XSpec& spec) {
+  return spec.kind() == TransportKind::popen && !spec.has("via") && spec.python_command().empty();
+}
+
+// Paths of the interpreter's may be relative, and are resolved when it starts: chdir comes
+// before that in a fresh process, and after it in a fork.
+bool Bootstrap::may_be_forked() const {
+  const auto is_pythons = [](const char* variable) { return std::string_view(variable).starts_with("PYTHON"); };
+  const auto set_for_python = [&] {
+    for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable)
+      if (is_pythons(*variable)) return true;
+    return false;
+  };
+  return is_native(spec_) && !(spec_.chdir() && set_for_python());
 }
 
 Value Bootstrap::hello() const {

@@ -8,6 +8,7 @@
 #include "core/trace.hpp"
 #include "gateways/cookie.hpp"
 #include "gateways/gateway_state.hpp"
+#include "gateways/warm_start.hpp"
 
 namespace gangway {
 
@@ -16,6 +17,7 @@ using GatewayPtr = std::shared_ptr<GatewayState>;
 
 struct Group::State {
   const std::shared_ptr<detail::Runtime> runtime = detail::Runtime::shared();
+  const std::shared_ptr<detail::WarmStart> warm = std::make_shared<detail::WarmStart>(runtime);
   const std::string cookie = detail::agent_cookie();
   const detail::ForkGuard fork;
 
@@ -68,7 +70,7 @@ GatewayPtr Group::launch(XSpec& spec) {
     if (gateway) state_->members.push_back(gateway);
   };
   try {
-    gateway = GatewayState::launch(state_->runtime, spec, state_->cookie,
+    gateway = GatewayState::launch(state_->runtime, *state_->warm, spec, state_->cookie,
                                    [state = std::weak_ptr(state_), id] { leave(state, id); });
   } catch (...) {
     launched();
@@ -106,14 +108,17 @@ Gateway Group::makegateway(XSpec spec) {
 std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) {
   std::vector<Gateway> all;
   try {
-    for (std::size_t at = 0; at < specs.size(); ++at) {
+    std::vector<XSpec> parsed(specs.begin(), specs.end());
+    state_->warm->announce(static_cast<std::size_t>(std::count_if(
+        parsed.begin(), parsed.end(), [](const XSpec& spec) { return detail::Bootstrap::is_native(spec); })));
+    for (std::size_t at = 0; at < parsed.size(); ++at) {
       // Not more at a time than are good for them: wait for the one that has had most time.
       if (at >= limits::parallel_starts) all[at - limits::parallel_starts].state().wait_ready();
-      XSpec spec(specs[at]);
-      all.push_back(Gateway(launch(spec)));
+      all.push_back(Gateway(launch(parsed[at])));
     }
     for (const Gateway& gateway : all) gateway.state().wait_ready();
   } catch (...) {
+    state_->warm->announce(0);
     for (Gateway& gateway : all) gateway.exit();
     throw;
   }

@@ -7,5 +7,6 @@ namespace gangway::python {
 
 extern const std::string_view frozen_task;    // python/agent/task.py
 extern const std::string_view frozen_native;  // python/native/native.py
+extern const std::string_view frozen_warm;    // python/native/warm.py
 
 }  // namespace gangway::python
