@@ -74,6 +74,7 @@ GatewayPtr Group::launch(XSpec& spec) {
                                    [state = std::weak_ptr(state_), id] { leave(state, id); });
   } catch (...) {
     launched();
+    state_->warm->end_server();
     throw;
   }
   launched();
@@ -119,6 +120,7 @@ std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) 
     for (const Gateway& gateway : all) gateway.state().wait_ready();
   } catch (...) {
     state_->warm->announce(0);
+    state_->warm->end_server();
     for (Gateway& gateway : all) gateway.exit();
     throw;
   }
@@ -161,6 +163,7 @@ TerminateReport Group::terminate(std::optional<std::chrono::nanoseconds> timeout
   if (detail::Runtime::in_handler()) throw_error(errc::would_deadlock, "terminate on the thread that does the I/O");
   const auto deadline = detail::deadline_after(timeout);
   for (Gateway& member : gateways()) member.exit();
+  state_->warm->end_server();
 
   std::vector<GatewayPtr> leaving;
   {

@@ -1,5 +1,6 @@
 #include "gateways/warm_start.hpp"
 
+#include <array>
 #include <cstdlib>
 #include <string_view>
 #include <thread>
@@ -27,6 +28,16 @@ std::size_t processors() {
   return count;
 }
 
+// A script in the agent's place may do anything before the agent, and has to do it each time.
+bool is_binary(const std::string& path) {
+  std::array<char, 4> magic{};
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return file && ::read(file.get(), magic.data(), magic.size()) == 4 &&
+         std::string_view(magic.data(), magic.size()) ==
+             "\x7f"
+             "ELF";
+}
+
 }  // namespace
 
 WarmStart::WarmStart(std::shared_ptr<Runtime> runtime)
@@ -41,6 +52,11 @@ WarmStart::Mode WarmStart::mode() noexcept {
 void WarmStart::announce(std::size_t count) {
   const std::lock_guard lock(mutex_);
   announced_ = count;
+}
+
+void WarmStart::end_server() noexcept {
+  const std::lock_guard lock(mutex_);
+  forget_server();
 }
 
 ChildProcess WarmStart::start(const SpawnRequest& request) {
@@ -89,6 +105,10 @@ std::optional<ChildProcess> WarmStart::fork_agent(const SpawnRequest& request, m
 void WarmStart::start_server(const SpawnRequest& request, const LaunchState& state) noexcept {
   try {
     forget_server();
+    if (!is_binary(request.argv.front())) {
+      useless_state_ = state;
+      return;
+    }
     server_.emplace(request);
     server_state_ = state;
     watch_server();

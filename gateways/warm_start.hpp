@@ -2,8 +2,8 @@
 //
 // The server comes into being, in the background, with the second agent that is started from
 // the same state (or with the first, when more were announced), and is used as long as the
-// state of this process is what it was then. It ends when nothing was started for a while, and
-// with this object. GANGWAY_WARM=0 in the environment forbids it; 1 waits for a server, even
+// state of this process is what it was then. It ends when nothing was started for a while, when
+// it is told to, and with this object. GANGWAY_WARM=0 in the environment forbids it; 1 waits for a server, even
 // for the first agent; anything else means "auto". Never an error: whatever is wrong with a
 // server, the agent is started without it.
 //
@@ -36,6 +36,9 @@ class WarmStart : public std::enable_shared_from_this<WarmStart> {
 
   /// So many native agents will be started now, one after the other.
   void announce(std::size_t count);
+
+  /// Ends the server, if there is one. It comes back when it is wanted.
+  void end_server() noexcept;
 
  private:
   enum class Mode { never, when_it_pays, always };

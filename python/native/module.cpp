@@ -180,7 +180,8 @@ PyObject* name_of(const char* name) {
   return object;
 }
 
-void run() {
+// What has nothing to do with a certain agent.
+void prepare() {
   static PyModuleDef def = definition();
   PyObject* const object = PyModule_Create(&def);
   if (object == nullptr) throw PythonError();
@@ -189,21 +190,28 @@ void run() {
   main_jobs = PyRef::check(PyList_New(0)).release();
 
   set("__builtins__", PyRef::share(PyEval_GetBuiltins()));
-  set("execmodel", text(agent().hello().execmodel));
-  set("gateway_id", text(agent().hello().id));
-  PyRef environment = PyRef::check(PyDict_New());
-  for (const auto& [name, value] : agent().hello().env)
-    check_status(PyDict_SetItem(environment.get(), text(name).get(), text(value).get()));
-  set("environment", std::move(environment));
   execute(frozen_task);
   execute(frozen_native);
-  module().gateway = name_of("gateway");
   module().remote_error = name_of("RemoteError");
   module().timeout_error = name_of("TimeoutError");
   module().dump_error = name_of("DumpError");
   module().load_error = name_of("LoadError");
   prepare_channel_type();
   set("Channel", PyRef::share(reinterpret_cast<PyObject*>(&channel_type())));
+}
+
+void run() {
+  if (module().dict == nullptr) prepare();
+  set("execmodel", text(agent().hello().execmodel));
+  PyRef environment = PyRef::check(PyDict_New());
+  for (const auto& [name, value] : agent().hello().env)
+    check_status(PyDict_SetItem(environment.get(), text(name).get(), text(value).get()));
+  set("environment", std::move(environment));
+  const PyRef type = PyRef::steal(name_of("Gateway"));
+  module().gateway = PyRef::check(PyObject_CallFunctionObjArgs(type.get(), text(agent().hello().id).get(),
+                                                               text(agent().hello().execmodel).get(), nullptr))
+                         .release();
+  set("gateway", PyRef::share(module().gateway));
 
   const PyRef main = PyRef::steal(name_of("main"));
   PyRef::check(PyObject_CallNoArgs(main.get()));
@@ -214,6 +222,16 @@ void run() {
 Module& module() noexcept {
   static Module* const shared = new Module;
   return *shared;
+}
+
+bool prepare_module() {
+  try {
+    prepare();
+    return true;
+  } catch (...) {
+    translate_exception();
+    return false;
+  }
 }
 
 void run_module(std::shared_ptr<Agent> the_agent) {

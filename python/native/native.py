@@ -1,7 +1,8 @@
 """What the native agent adds to task.py, in the same namespace: the module _gangway.
 
 The C++ side (module.cpp) has put in, before this is executed: next_job, push_job,
-new_channel, join, live_channels, lost_text, Channel, execmodel, gateway_id, environment.
+new_channel, join, live_channels, lost_text; and before main() Channel, execmodel, environment
+and gateway, which are another agent's in each fork of a warm server (warm.hpp).
 Errors, Gateway and main() are the same as in the portable agent (python/agent/).
 """
 
@@ -57,11 +58,10 @@ class Gateway:
         join(timeout)
 
 
-gateway = Gateway(gateway_id, execmodel)
+reopen_stdio()  # here, for the warm server to do it once
 
 
 def main():
-    reopen_stdio()
     for name, value in (environment or {}).items():
         os.environ[os.fsdecode(name.encode())] = os.fsdecode(value.encode())  # UTF-8 whatever the locale says
     Tasks(sys.modules["_gangway"]).serve()

@@ -20,6 +20,7 @@
 #include "gateways/warm_protocol.hpp"
 #include "python/native/frozen.hpp"
 #include "python/native/keeper.hpp"
+#include "python/native/module.hpp"
 #include "python/native/stdio.hpp"
 
 namespace gangway::python {
@@ -93,7 +94,7 @@ class WarmServer {
     words.write.reset();
 
     const auto before = entries("/proc/self/fd");
-    if (!start_interpreter(options).empty()) ::_exit(1);
+    if (!start_interpreter(options).empty() || !prepare_module()) ::_exit(1);
     files_ = read_files();
     ready(before);
   }
