@@ -1,8 +1,8 @@
 #include "gateways/bootstrap.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 
 #include "agent_bundle.hpp"
 #include "core/escape.hpp"
@@ -66,16 +66,12 @@ bool Bootstrap::is_native(const XSpec& spec) {
   return spec.kind() == TransportKind::popen && !spec.has("via") && spec.python_command().empty();
 }
 
-// Paths of the interpreter's may be relative, and are resolved when it starts: chdir comes
-// before that in a fresh process, and after it in a fork.
+// Paths in these may be relative, and are resolved when the interpreter starts: after chdir in a
+// fresh process, before it in a fork.
 bool Bootstrap::may_be_forked() const {
-  const auto is_pythons = [](const char* variable) { return std::string_view(variable).starts_with("PYTHON"); };
-  const auto set_for_python = [&] {
-    for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable)
-      if (is_pythons(*variable)) return true;
-    return false;
-  };
-  return is_native(spec_) && !(spec_.chdir() && set_for_python());
+  constexpr std::array paths{"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX"};
+  const auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
+  return is_native(spec_) && !(spec_.chdir() && std::any_of(paths.begin(), paths.end(), is_set));
 }
 
 Value Bootstrap::hello() const {

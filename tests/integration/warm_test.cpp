@@ -153,7 +153,7 @@ TEST_F(Warm, server_comes_with_the_second_gateway_and_goes_with_the_group) {
   const Gateway first = group().makegateway();
   EXPECT_EQ(server(), -1) << "one gateway needs no server";
   const Gateway second = group().makegateway();
-  EXPECT_NE(server(), -1);
+  EXPECT_TRUE(eventually([] { return server() != -1; }, patience));
   std::int64_t last = hash_in(second);
   EXPECT_TRUE(eventually([&] { return std::exchange(last, hash_in(group().makegateway())) == last; }, patience));
   (void)group().terminate(patience);
@@ -217,6 +217,16 @@ TEST_F(Warm, keys_of_the_spec_are_applied_to_forks) {
                              "import os; channel.send('%d %s %s %s' % (os.nice(0), os.getcwd(), "
                              "os.environ['NAME'], channel.gateway.execmodel.backend))"),
             "3 " + directory.path() + " value main_thread_only");
+}
+
+TEST_F(Warm, relative_paths_are_those_of_the_new_working_directory) {
+  const TemporaryDirectory directory;
+  fs::create_directory(directory / "modules");
+  const EnvironmentScope path("PYTHONPATH", "modules");
+  (void)forced_hash();
+  const EnvironmentScope always("GANGWAY_WARM", "1");
+  EXPECT_TRUE(ask<bool>(group().makegateway("popen//chdir=" + directory.path()),
+                        "import sys; channel.send('" + (directory / "modules") + "' in sys.path)"));
 }
 
 // What site does in an agent, it has to do in each.
