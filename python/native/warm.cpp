@@ -96,6 +96,8 @@ class WarmServer {
     const auto before = entries("/proc/self/fd");
     if (!start_interpreter(options).empty() || !prepare_module()) ::_exit(1);
     files_ = read_files();
+    // Else each fork would soon do it, and copy every page that has an object.
+    PyGC_Collect();
     ready(before);
   }
 
