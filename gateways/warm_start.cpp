@@ -49,12 +49,15 @@ WarmStart::Mode WarmStart::mode() noexcept {
   return text == "0" ? Mode::never : text == "1" ? Mode::always : Mode::when_it_pays;
 }
 
+// In a forked child the mutex may be held by a thread that is not there.
 void WarmStart::announce(std::size_t count) {
+  if (fork_.in_child()) return;
   const std::lock_guard lock(mutex_);
   announced_ = count;
 }
 
 void WarmStart::end_server() noexcept {
+  if (fork_.in_child()) return;
   const std::lock_guard lock(mutex_);
   forget_server();
 }
