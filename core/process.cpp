@@ -99,19 +99,6 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
   return result;
 }
 
-/// What the child inherits, with `extra` in place of variables of the same name.
-std::vector<std::string> environment(const std::vector<std::pair<std::string, std::string>>& extra) {
-  std::vector<std::string> result;
-  for (char** entry = environ; entry && *entry; ++entry) {
-    const std::string_view text = *entry;
-    const std::string_view name = text.substr(0, text.find('='));
-    const bool replaced = std::any_of(extra.begin(), extra.end(), [&](const auto& e) { return e.first == name; });
-    if (!replaced) result.emplace_back(text);
-  }
-  for (const auto& [name, value] : extra) result.push_back(name + "=" + value);
-  return result;
-}
-
 void check(const SpawnRequest& request) {
   if (request.argv.empty() || request.argv.front().empty()) fail(request, ENOENT);
   if (std::any_of(request.argv.begin(), request.argv.end(), holds_nul)) fail(request, EINVAL);
@@ -133,6 +120,18 @@ void kill_by_number(ProcessOps& ops, pid_t pid, bool leads_group) {
 
 }  // namespace
 
+std::vector<std::string> environment(const std::vector<std::pair<std::string, std::string>>& extra) {
+  std::vector<std::string> result;
+  for (char** entry = environ; entry && *entry; ++entry) {
+    const std::string_view text = *entry;
+    const std::string_view name = text.substr(0, text.find('='));
+    const bool replaced = std::any_of(extra.begin(), extra.end(), [&](const auto& e) { return e.first == name; });
+    if (!replaced) result.emplace_back(text);
+  }
+  for (const auto& [name, value] : extra) result.push_back(name + "=" + value);
+  return result;
+}
+
 int ProcessOps::spawn(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
                       const posix_spawnattr_t* attributes, char* const argv[], char* const envp[]) {
   return ::posix_spawnp(pid, file, actions, attributes, argv, envp);
@@ -145,6 +144,7 @@ int ProcessOps::waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
   return ::waitid(type, id, info, options);
 }
 int ProcessOps::kill(pid_t pid, int signal) { return ::kill(pid, signal); }
+int ProcessOps::setpgid(pid_t pid, pid_t group) { return ::setpgid(pid, group); }
 int ProcessOps::poll(pollfd* fds, nfds_t count, int timeout_ms) { return ::poll(fds, count, timeout_ms); }
 int ProcessOps::pipe2(int fds[2], int flags) { return ::pipe2(fds, flags); }
 int ProcessOps::dup_above(int fd, int least) { return ::fcntl(fd, F_DUPFD_CLOEXEC, least); }
@@ -206,23 +206,37 @@ ChildProcess ChildProcess::start(const SpawnRequest& request, ProcessOps& ops) {
   const int error = ops.spawn(&pid, argv.front(), actions.get(), attributes.get(), argv.data(), envp.data());
   if (error != 0) fail(request, error);
 
+  ChildProcess child;
+  if (const int reason = child.own(pid, request.new_process_group, ops); reason != 0) fail(request, reason);
+  trace::log("started process ", pid, ": ", request.argv.front());
+  return child;
+}
+
+ChildProcess ChildProcess::adopt(pid_t pid, ProcessOps& ops) {
+  // Refused when it has ended already: then no signal can reach the group, nor has to.
+  (void)ops.setpgid(pid, pid);
+  ChildProcess child;
+  if (const int reason = child.own(pid, true, ops); reason != 0) fail({{"a forked agent"}, {}, {}}, reason);
+  trace::log("forked process ", pid);
+  return child;
+}
+
+// An errno, and the process is killed, when there is no pidfd to be had.
+int ChildProcess::own(pid_t pid, bool leads_group, ProcessOps& ops) {
   // The number cannot have a new owner yet: the child is not reaped.
   FileDescriptor pidfd(ops.pidfd_open(pid));
   if (!pidfd) {
     const int reason = errno;
     // ESRCH: the program ignores SIGCHLD and the child is gone; its number may be anybody's.
-    if (reason != ESRCH) kill_by_number(ops, pid, request.new_process_group);
-    fail(request, reason);
+    if (reason != ESRCH) kill_by_number(ops, pid, leads_group);
+    return reason;
   }
-
-  ChildProcess child;
-  child.ops_ = &ops;
-  child.pid_ = pid;
-  child.owner_ = ::getpid();
-  child.leads_group_ = request.new_process_group;
-  child.pidfd_ = std::move(pidfd);
-  trace::log("started process ", pid, ": ", request.argv.front());
-  return child;
+  ops_ = &ops;
+  pid_ = pid;
+  owner_ = ::getpid();
+  leads_group_ = leads_group;
+  pidfd_ = std::move(pidfd);
+  return 0;
 }
 
 ChildProcess::ChildProcess(ChildProcess&& other) noexcept

@@ -37,6 +37,7 @@ class ProcessOps {
   virtual int pidfd_send_signal(int pidfd, int signal);
   virtual int waitid(idtype_t type, id_t id, siginfo_t* info, int options);
   virtual int kill(pid_t pid, int signal);
+  virtual int setpgid(pid_t pid, pid_t group);
   virtual int poll(pollfd* fds, nfds_t count, int timeout_ms);
   virtual int pipe2(int fds[2], int flags);
   virtual int dup_above(int fd, int least);  // F_DUPFD_CLOEXEC
@@ -66,6 +67,9 @@ struct SpawnRequest {
   bool new_process_group = true;                 // without it signal_group signals the leader alone
 };
 
+/// What the child inherits, with `extra` in place of variables of the same name: "NAME=value".
+[[nodiscard]] std::vector<std::string> environment(const std::vector<std::pair<std::string, std::string>>& extra);
+
 /// How a process ended: exactly one of the two, or neither when somebody else reaped it
 /// (the program ignores SIGCHLD, or waits for any child).
 struct ExitStatus {
@@ -88,6 +92,9 @@ class ChildProcess {
 
   /// Throws SpawnError; then no process and no descriptor is left. `ops` must outlive the result.
   [[nodiscard]] static ChildProcess start(const SpawnRequest& request, ProcessOps& ops = ProcessOps::system());
+  /// A child of this process that somebody else has forked, and that has not called exec: it
+  /// becomes the leader of a process group. Throws SpawnError; then it was killed.
+  [[nodiscard]] static ChildProcess adopt(pid_t pid, ProcessOps& ops = ProcessOps::system());
 
   /// Whether there is a process that was not reaped yet.
   [[nodiscard]] explicit operator bool() const noexcept { return pid_ > 0 && !status_; }
@@ -112,6 +119,7 @@ class ChildProcess {
   [[nodiscard]] const std::optional<ExitStatus>& status() const noexcept { return status_; }
 
  private:
+  [[nodiscard]] int own(pid_t pid, bool leads_group, ProcessOps& ops);
   void end() noexcept;
   [[nodiscard]] bool ours() const noexcept;
 

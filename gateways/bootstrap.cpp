@@ -1,6 +1,8 @@
 #include "gateways/bootstrap.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 
 #include "agent_bundle.hpp"
 #include "core/escape.hpp"
@@ -61,6 +63,18 @@ Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
   // On this machine: not deflated, and compiled already for the likeliest interpreter.
   argv_.emplace_back(portable_local_stage0);
   first_bytes_ = portable_local_bundle;
+}
+
+bool Bootstrap::is_native(const XSpec& spec) {
+  return spec.kind() == TransportKind::popen && !spec.has("via") && spec.python_command().empty();
+}
+
+// Paths in these may be relative, and are resolved when the interpreter starts: after chdir in a
+// fresh process, before it in a fork.
+bool Bootstrap::may_be_forked() const {
+  constexpr std::array paths{"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX"};
+  const auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
+  return is_native(spec_) && !(spec_.chdir() && std::any_of(paths.begin(), paths.end(), is_set));
 }
 
 Value Bootstrap::hello() const {

@@ -22,7 +22,12 @@ class Bootstrap {
   /// native agent to be found.
   explicit Bootstrap(const XSpec& spec);
 
+  /// Whether the spec asks for the native agent on this machine.
+  [[nodiscard]] static bool is_native(const XSpec& spec);
+
   [[nodiscard]] const std::vector<std::string>& argv() const noexcept { return argv_; }
+  /// Whether a fork of an agent that has started Python already would be the same (warm_start.hpp).
+  [[nodiscard]] bool may_be_forked() const;
   [[nodiscard]] const Nonce& nonce() const noexcept { return nonce_; }
   /// Before the first frame.
   [[nodiscard]] std::string_view first_bytes() const noexcept { return first_bytes_; }

@@ -32,7 +32,7 @@ std::string_view last_lines(std::string_view text) {
 
 }  // namespace
 
-GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, XSpec spec, const std::string& cookie,
+GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, WarmStart& warm, XSpec spec, const std::string& cookie,
                            std::function<void()> on_exit)
     : runtime_(std::move(runtime)),
       spec_(std::move(spec)),
@@ -40,7 +40,8 @@ GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, XSpec spec, const s
       bootstrap_(spec_),
       start_deadline_(Clock::now() + spec_.connect_timeout()),
       process_(std::make_shared<PopenProcess>(
-          *runtime_, bootstrap_.argv(), std::vector<std::pair<std::string, std::string>>{{"GANGWAY_COOKIE", cookie}})),
+          *runtime_, bootstrap_.argv(), std::vector<std::pair<std::string, std::string>>{{"GANGWAY_COOKIE", cookie}},
+          bootstrap_.may_be_forked() ? &warm : nullptr)),
       connection_(std::make_shared<Connection>(runtime_, process_->take_stream(), bootstrap_.settings())),
       output_(spec_.stdout_mode() == OutputMode::callback || spec_.stderr_mode() == OutputMode::callback
                   ? std::make_shared<OutputQueue>()
@@ -50,10 +51,10 @@ GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, XSpec spec, const s
       ticker_(runtime_->io()),
       patience_(runtime_->io()) {}
 
-std::shared_ptr<GatewayState> GatewayState::launch(std::shared_ptr<Runtime> runtime, XSpec spec,
+std::shared_ptr<GatewayState> GatewayState::launch(std::shared_ptr<Runtime> runtime, WarmStart& warm, XSpec spec,
                                                    const std::string& cookie, std::function<void()> on_exit) {
   std::shared_ptr<GatewayState> state(
-      new GatewayState(std::move(runtime), std::move(spec), cookie, std::move(on_exit)));
+      new GatewayState(std::move(runtime), warm, std::move(spec), cookie, std::move(on_exit)));
   state->start();
   return state;
 }

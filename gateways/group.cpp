@@ -13,6 +13,7 @@
 #include "gateways/cookie.hpp"
 #include "gateways/gateway_state.hpp"
 #include "gateways/line_writer.hpp"
+#include "gateways/warm_start.hpp"
 
 namespace gangway {
 
@@ -29,6 +30,7 @@ constexpr std::chrono::milliseconds last_lines_patience{200};
 
 struct Group::State {
   const std::shared_ptr<detail::Runtime> runtime = detail::Runtime::shared();
+  const std::shared_ptr<detail::WarmStart> warm = std::make_shared<detail::WarmStart>(runtime);
   const std::string cookie = detail::agent_cookie();
   const detail::ForkGuard fork;
 
@@ -122,10 +124,11 @@ GatewayPtr Group::launch(XSpec& spec) {
     if (gateway) state_->members.push_back(gateway);
   };
   try {
-    gateway = GatewayState::launch(state_->runtime, spec, state_->cookie,
+    gateway = GatewayState::launch(state_->runtime, *state_->warm, spec, state_->cookie,
                                    [state = std::weak_ptr(state_), id] { leave(state, id); });
   } catch (...) {
     launched();
+    state_->warm->end_server();
     throw;
   }
   launched();
@@ -162,14 +165,19 @@ Gateway Group::makegateway(XSpec spec) {
 std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) {
   std::vector<Gateway> all;
   try {
-    for (std::size_t at = 0; at < specs.size(); ++at) {
+    std::vector<XSpec> parsed;
+    for (const std::string& spec : specs) parsed.emplace_back(spec.empty() ? defaultspec() : spec);
+    state_->warm->announce(static_cast<std::size_t>(std::count_if(
+        parsed.begin(), parsed.end(), [](const XSpec& spec) { return detail::Bootstrap::is_native(spec); })));
+    for (std::size_t at = 0; at < parsed.size(); ++at) {
       // Not more at a time than are good for them: wait for the one that has had most time.
       if (at >= limits::parallel_starts) all[at - limits::parallel_starts].state().wait_ready();
-      XSpec spec(specs[at].empty() ? defaultspec() : specs[at]);
-      all.push_back(Gateway(launch(spec)));
+      all.push_back(Gateway(launch(parsed[at])));
     }
     for (const Gateway& gateway : all) gateway.state().wait_ready();
   } catch (...) {
+    state_->warm->announce(0);
+    state_->warm->end_server();
     for (Gateway& gateway : all) gateway.exit();
     throw;
   }
@@ -217,6 +225,7 @@ TerminateReport Group::terminate(std::optional<std::chrono::nanoseconds> timeout
   if (detail::Runtime::in_handler()) throw_error(errc::would_deadlock, "terminate on the thread that does the I/O");
   const auto deadline = detail::deadline_after(timeout);
   for (Gateway& member : gateways()) member.exit();
+  state_->warm->end_server();
 
   std::vector<GatewayPtr> leaving;
   {

@@ -29,7 +29,7 @@ pid_t parent_of(pid_t pid) {
 }  // namespace
 
 PopenProcess::PopenProcess(Runtime& runtime, std::vector<std::string> argv,
-                           std::vector<std::pair<std::string, std::string>> extra_env)
+                           std::vector<std::pair<std::string, std::string>> extra_env, WarmStart* warm)
     : exited_(runtime.io()) {
   Pipe to_agent = make_pipe();
   Pipe from_agent = make_pipe();
@@ -42,7 +42,7 @@ PopenProcess::PopenProcess(Runtime& runtime, std::vector<std::string> argv,
   request.descriptors = {{to_agent.read.get(), STDIN_FILENO},
                          {from_agent.write.get(), STDOUT_FILENO},
                          {from_stderr.write.get(), STDERR_FILENO}};
-  child_ = ChildProcess::start(request);
+  child_ = warm != nullptr ? warm->start(request) : ChildProcess::start(request);
   pid_ = child_.pid();
   stream_ = std::make_unique<FdStream>(runtime.io(), std::move(from_agent.read), std::move(to_agent.write),
                                        std::move(to_agent.read));

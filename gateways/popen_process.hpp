@@ -18,14 +18,15 @@
 #include "gateways/fd_stream.hpp"
 #include "gateways/oom_kills.hpp"
 #include "gateways/stderr_pump.hpp"
+#include "gateways/warm_start.hpp"
 
 namespace gangway::detail {
 
 class PopenProcess : public std::enable_shared_from_this<PopenProcess> {
  public:
-  /// Throws SpawnError.
+  /// `warm`: who starts it, if it may be forked. Throws SpawnError.
   PopenProcess(Runtime& runtime, std::vector<std::string> argv,
-               std::vector<std::pair<std::string, std::string>> extra_env);
+               std::vector<std::pair<std::string, std::string>> extra_env, WarmStart* warm = nullptr);
 
   [[nodiscard]] std::unique_ptr<ByteStream> take_stream() { return std::move(stream_); }
   /// `on_exit` is called once, when the process has ended and was reaped. What it writes to its

@@ -44,9 +44,10 @@ def ours(question):
     return [Contestant(agent, [str(BIN / ("bench_" + question)), agent]) for agent in OURS]
 
 
-def variant(question, name, spec):
-    """Gangway with another spec: `name` is "native, ..." or "portable, ..."."""
-    return Contestant(name, [str(BIN / ("bench_" + question)), spec])
+def variant(question, name, spec, **environment):
+    """Gangway with another spec or environment: `name` is "native, ..." or "portable, ..."."""
+    variables = ["%s=%s" % pair for pair in environment.items()]
+    return Contestant(name, [*(["env", *variables] if variables else []), str(BIN / ("bench_" + question)), spec])
 
 
 @dataclasses.dataclass

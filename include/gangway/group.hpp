@@ -1,5 +1,9 @@
 // Group: gateways that are started, found and ended together.
 //
+// The native agents of a group on this machine, from the second on, are forked from a process
+// that has started Python already, where that makes no difference but in time;
+// GANGWAY_WARM=0 in the environment forbids it (spec-docs/bootstrap.md).
+//
 // Safe to use from any thread. The destructor terminates what is left, with a timeout of
 // one second; so does the default group's at the end of the program.
 #pragma once

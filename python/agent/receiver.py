@@ -116,7 +116,7 @@ class Receiver:
             raise ProtocolError("a continuation without a begin")
         left = item.total - item.filled - (size - skip)
         if left < 0 or bool(left) == bool(word & END) or left and size == skip:
-            raise ProtocolError("an item of another size than announced")
+            raise ProtocolError("an item of another size")
         self.charge(channel, cost)
         item.cost += cost
         return channel, item, skip

@@ -314,7 +314,7 @@ PyObject* close(PyObject* object, PyObject* const* args, Py_ssize_t count, PyObj
       throw PythonError();
     }
     if (module().agent->is_executing(self_of(object).id))
-      throw_format(PyExc_OSError, "explicit close of %R: the channel of a running task closes with it", object);
+      throw_format(PyExc_OSError, "explicit close of %R: its task is running", object);
     close_with(self_of(object).state(), count + named == 0 ? Py_None : args[0]);
     return none();
   });

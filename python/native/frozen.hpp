@@ -15,4 +15,6 @@ extern const std::string_view frozen_native;
 extern const std::string_view frozen_files;
 extern const std::string_view frozen_stacks;
 
+extern const std::string_view frozen_warm;  // python/native/warm.py
+
 }  // namespace gangway::python

@@ -1,5 +1,8 @@
 // gangway-agent: serves one connection on its standard input and output.
 //
+// Started with a socket of packets on descriptor 0 it is a warm server, and what follows happens
+// in its forks, with Python started already (warm.hpp).
+//
 // In order: the keeper is forked; the controller's HELLO is read and answered; Python
 // starts, while what comes in waits in the pipe; tasks run until the connection ends.
 #include <malloc.h>
@@ -20,6 +23,7 @@
 #include "python/native/keeper.hpp"
 #include "python/native/module.hpp"
 #include "python/native/stdio.hpp"
+#include "python/native/warm.hpp"
 
 namespace {
 
@@ -75,13 +79,16 @@ InterpreterOptions parse(int argc, char** argv) {
   return options;
 }
 
-int serve(const InterpreterOptions& options) {
+void prepare() {
   ::signal(SIGPIPE, SIG_IGN);  // as Python does, and before the stream looks
   ::signal(SIGINT, SIG_DFL);   // tasks are interrupted by it; a shell's background jobs have it ignored
   // Items of 1 MiB into memory that was used before: fresh pages cost three times as much as
   // the transfer (1.0 instead of 3.3 GB/s). An agent that had large items keeps 32 MiB.
   ::mallopt(M_MMAP_THRESHOLD, 1024 * 1024 + 64 * 1024);
   ::mallopt(M_TRIM_THRESHOLD, 32 * 1024 * 1024);
+}
+
+int serve(const InterpreterOptions& options) {
   auto descriptors = take_stdio();
   Bytes received;
   Hello hello = read_hello(descriptors.read.get(), received);
@@ -97,8 +104,10 @@ int serve(const InterpreterOptions& options) {
     (void)agent->connection().drained();
     return 1;
   }
-  const std::string reason = start_interpreter(options);
-  if (!reason.empty()) fail(reason);
+  if (Py_IsInitialized() == 0) {
+    const std::string reason = start_interpreter(options);
+    if (!reason.empty()) fail(reason);
+  }
   run_module(agent);
   PyErr_Print();
   return 1;
@@ -108,10 +117,16 @@ int serve(const InterpreterOptions& options) {
 
 int main(int argc, char** argv) {
   const InterpreterOptions options = parse(argc, argv);
-  if (const std::string reason = check_stdio(); !reason.empty()) fail(reason);
-  fork_keeper();
   int status = 1;
   try {
+    if (is_warm_server()) {
+      prepare();
+      serve_forks(options);
+    } else {
+      if (const std::string reason = check_stdio(); !reason.empty()) fail(reason);
+      fork_keeper();
+      prepare();
+    }
     status = serve(options);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "gangway-agent: %s\n", error.what());

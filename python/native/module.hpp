@@ -25,6 +25,10 @@ struct Module {
 
 [[nodiscard]] Module& module() noexcept;
 
+/// What of the module is the same for every agent; run_module does it unless it was done
+/// before. False with a Python exception set.
+[[nodiscard]] bool prepare_module();
+
 /// Makes the module, and runs it: returns when something is wrong with a Python exception
 /// set, else never.
 void run_module(std::shared_ptr<Agent> agent);

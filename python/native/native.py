@@ -2,10 +2,15 @@
 module _gangway.
 
 The C++ side (module.cpp) has put in, before this is executed: next_job, push_job,
-new_channel, join, join_callbacks, live_channels, lost_text, Channel, execmodel, gateway_id,
-environment. Gateway and main() are the same as in the portable agent (python/agent/).
+new_channel, join, join_callbacks, live_channels, lost_text; and before main() Channel, execmodel,
+environment and gateway, which are another agent's in each fork of a warm server (warm.hpp).
+Gateway and main() are the same as in the portable agent (python/agent/).
 """
 getpid = os.getpid
+
+
+def compile(source, file, mode, dont_inherit):  # what task.py calls
+    return compile_source(source, file)
 
 
 class Gateway:
@@ -27,11 +32,10 @@ class Gateway:
         join(timeout)
 
 
-gateway = Gateway(gateway_id, execmodel)
+reopen_stdio()  # here, for the warm server to do it once
 
 
 def main():
-    reopen_stdio()
     for name, value in (environment or {}).items():
         os.environ[os.fsdecode(name.encode())] = os.fsdecode(value.encode())  # UTF-8 whatever the locale says
     Tasks(sys.modules["_gangway"]).serve()

@@ -9,13 +9,11 @@ namespace gangway::python {
 
 namespace {
 
-constexpr int least_number = 100;
-
 // A pipe of 1 MiB moves three times as much as one of 64 KiB (TARGETS.md).
 constexpr int pipe_size = 1024 * 1024;
 
 detail::FileDescriptor move_away(int fd) {
-  detail::FileDescriptor moved(::fcntl(fd, F_DUPFD_CLOEXEC, least_number));
+  detail::FileDescriptor moved(::fcntl(fd, F_DUPFD_CLOEXEC, private_descriptors));
   if (!moved) moved.reset(::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));  // a small ulimit -n
   if (!moved) throw_error(detail::last_os_error(), "cannot duplicate descriptor " + std::to_string(fd));
   return moved;

@@ -11,6 +11,9 @@ namespace gangway::python {
 /// Makes sure that 0 and 1 are open (else: the reason), and that nothing of ours can land on 2.
 [[nodiscard]] std::string check_stdio();
 
+/// The protocol's are from here on, where the system permits.
+inline constexpr int private_descriptors = 100;
+
 /// High numbers, for code that expects small ones to be its own. Not inherited.
 struct ProtocolDescriptors {
   detail::FileDescriptor read;

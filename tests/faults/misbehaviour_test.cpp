@@ -12,7 +12,7 @@ INSTANTIATE_TEST_SUITE_P(, Misbehaviour, ::testing::ValuesIn(main_agents()), age
 TEST_P(Misbehaviour, F2_closing_all_descriptors_ends_the_gateway_loudly) {
   Gateway gateway = start();
   (void)lost(gateway.remote_exec("import os, time\nos.closerange(3, 1024)\ntime.sleep(1000)"));
-  EXPECT_TRUE(wait_for_no_survivors(cookie(), 10s));
+  EXPECT_TRUE(wait_for_no_agents(10s));
 }
 
 TEST_P(Misbehaviour, F3_replacing_the_protocol_descriptors_ends_the_gateway_loudly) {
@@ -29,7 +29,7 @@ TEST_P(Misbehaviour, F3_replacing_the_protocol_descriptors_ends_the_gateway_loud
       )");
   const auto error = lost(channel);
   EXPECT_THAT(error.code(), AnyOf(errc::connection_lost, errc::protocol_error));
-  EXPECT_TRUE(wait_for_no_survivors(cookie(), 10s));
+  EXPECT_TRUE(wait_for_no_agents(10s));
 }
 
 TEST_P(Misbehaviour, F3_writing_into_the_protocol_is_a_protocol_error) {
@@ -45,7 +45,7 @@ TEST_P(Misbehaviour, F3_writing_into_the_protocol_is_a_protocol_error) {
       )");
   const auto error = lost(channel);
   EXPECT_EQ(error.code(), errc::protocol_error) << error.what();
-  EXPECT_TRUE(wait_for_no_survivors(cookie(), 10s));
+  EXPECT_TRUE(wait_for_no_agents(10s));
 }
 
 TEST_P(Misbehaviour, F4_holding_the_gil_is_unresponsive_and_recovers) {

@@ -15,6 +15,13 @@ using ::testing::StartsWith;
 class Exec : public AgentTest {};
 INSTANTIATE_TEST_SUITE_P(, Exec, ::testing::ValuesIn(main_agents()), agent_name);
 
+TEST_P(Exec, source_is_utf8_whatever_it_says_and_has_no_null_bytes) {
+  const Gateway gateway = start();
+  EXPECT_EQ(ask<std::string>(gateway, "# -*- coding: latin-1 -*-\nchannel.send('\u00e9')"), "\u00e9");
+  EXPECT_THAT(remote_error(Gateway(gateway).remote_exec(std::string_view("channel.send(1)\0", 16))),
+              ::testing::HasSubstr("null bytes"));
+}
+
 TEST_P(Exec, source_is_dedented_and_run) {
   EXPECT_EQ(ask<int>(start(), R"(
         def double(x):

@@ -53,7 +53,7 @@ TEST_P(Status, ping_is_answered_while_a_task_computes) {
 TEST_P(Status, info_tells_who_answers) {
   Gateway gateway = start();
   const AgentInfo info = gateway.info();
-  EXPECT_EQ(info.agent, GetParam().name);
+  EXPECT_EQ(info.agent, native() ? "native" : "portable");
   EXPECT_EQ(info.implementation, "cpython");
   const Value told = ask(gateway, "import sys, os; channel.send(('%d.%d.%d' % sys.version_info[:3], os.getpid()))");
   EXPECT_EQ(told, (Tuple{info.python, info.pid}));

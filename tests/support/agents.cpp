@@ -66,11 +66,11 @@ std::string find_python(std::string_view version) {
   return found;
 }
 
-Agent native_agent() {
+Agent native_agent(const std::string& name) {
 #ifdef GANGWAY_TEST_NATIVE
-  return {"native", "popen", {}};
+  return {name, "popen", {}};
 #else
-  return {"native", "popen", "this build was configured without the native agent"};
+  return {name, "popen", "this build was configured without the native agent"};
 #endif
 }
 
@@ -85,7 +85,8 @@ Agent python(std::string_view version) {
 }  // namespace
 
 const std::vector<Agent>& main_agents() {
-  static const std::vector<Agent> agents{native_agent(), {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
+  static const std::vector<Agent> agents{
+      native_agent("native"), native_agent("warm"), {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
   return agents;
 }
 
@@ -118,7 +119,13 @@ void GroupTest::TearDown() {
 
 void AgentTest::SetUp() {
   if (!GetParam().missing.empty()) GTEST_SKIP() << GetParam().missing;
+  if (GetParam().warm()) warm_.emplace("GANGWAY_WARM", "1");
   GroupTest::SetUp();
+}
+
+void AgentTest::TearDown() {
+  GroupTest::TearDown();
+  warm_.reset();
 }
 
 std::string AgentTest::spec(std::string_view more) {

@@ -30,17 +30,31 @@ struct Agent {
   std::string spec;     // "popen", "popen//python=/usr/bin/python3"
   std::string missing;  // why it cannot be used; "": it can
 
-  [[nodiscard]] bool native() const { return name == "native"; }
+  [[nodiscard]] bool native() const { return name == "native" || warm(); }
+  [[nodiscard]] bool warm() const { return name == "warm"; }
   friend std::ostream& operator<<(std::ostream& out, const Agent& agent) { return out << agent.spec; }
 };
 
-/// The native agent, and the portable one in Debian's Python.
+/// The native agent, the same forked from a warm server, and the portable one in Debian's Python.
 [[nodiscard]] const std::vector<Agent>& main_agents();
 /// Those, and the portable agent in every other Python from 3.6 on and in PyPy: from
 /// GANGWAY_TEST_PYTHONS (paths, colons between), PATH, or ~/.pyenv/versions.
 [[nodiscard]] const std::vector<Agent>& all_agents();
 /// For INSTANTIATE_TEST_SUITE_P.
 [[nodiscard]] std::string agent_name(const ::testing::TestParamInfo<Agent>& info);
+
+/// A variable of this process's environment that is set back.
+class EnvironmentScope {
+ public:
+  EnvironmentScope(std::string name, std::optional<std::string> value);
+  ~EnvironmentScope();
+  EnvironmentScope(const EnvironmentScope&) = delete;
+  EnvironmentScope& operator=(const EnvironmentScope&) = delete;
+
+ private:
+  std::string name_;
+  std::optional<std::string> previous_;
+};
 
 /// A group, whose processes, descriptors and threads must all be gone at the end of the test.
 class GroupTest : public ::testing::Test {
@@ -63,11 +77,15 @@ class GroupTest : public ::testing::Test {
 class AgentTest : public GroupTest, public ::testing::WithParamInterface<Agent> {
  protected:
   void SetUp() override;
+  void TearDown() override;
 
   [[nodiscard]] bool native() const { return GetParam().native(); }
   /// The agent's spec and these parts: spec("nice=3//id=a").
   [[nodiscard]] static std::string spec(std::string_view more = {});
   [[nodiscard]] Gateway start(std::string_view more = {}) { return group().makegateway(spec(more)); }
+
+ private:
+  std::optional<EnvironmentScope> warm_;
 };
 
 /// So long a test waits for what should come at once, on a machine that is busy.
@@ -111,19 +129,6 @@ class TemporaryDirectory {
 
  private:
   std::string path_;
-};
-
-/// A variable of this process's environment that is set back.
-class EnvironmentScope {
- public:
-  EnvironmentScope(std::string name, std::optional<std::string> value);
-  ~EnvironmentScope();
-  EnvironmentScope(const EnvironmentScope&) = delete;
-  EnvironmentScope& operator=(const EnvironmentScope&) = delete;
-
- private:
-  std::string name_;
-  std::optional<std::string> previous_;
 };
 
 }  // namespace gangway::test

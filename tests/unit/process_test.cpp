@@ -513,5 +513,29 @@ TEST_F(Process, descriptors_become_nonblocking_and_back) {
   EXPECT_TRUE(set_nonblocking(-1));
 }
 
+// Children that somebody else has forked.
+
+TEST_F(Process, an_adopted_child_leads_a_group_and_is_reaped) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    for (;;) ::pause();
+  }
+  ChildProcess child = ChildProcess::adopt(pid);
+  EXPECT_EQ(child.pid(), pid);
+  EXPECT_EQ(::getpgid(pid), pid);
+  EXPECT_TRUE(child.signal_group(SIGTERM));
+  EXPECT_EQ(child.wait_for(patience), (ExitStatus{{}, SIGTERM}));
+}
+
+TEST_F(Process, a_child_that_cannot_be_watched_is_not_adopted_but_killed) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    for (;;) ::pause();
+  }
+  FailingOps ops(0, EMFILE);
+  EXPECT_THROW((void)ChildProcess::adopt(pid, ops), SpawnError);
+  EXPECT_FALSE(exists(pid));
+}
+
 }  // namespace
 }  // namespace gangway::detail
