@@ -70,8 +70,7 @@ concept ItemWalker = requires(W& walker, const typename W::Node& node, typename 
 /// destroyed by the decoder afterwards.
 template <class B>
 concept ItemBuilder = requires(B& builder, typename B::Node& container, std::span<typename B::Node> nodes,
-                               std::span<const std::byte> bytes, std::string_view text,
-                               const typename B::Node& str) {
+                               std::span<const std::byte> bytes, std::string_view text, const typename B::Node& str) {
   requires std::move_constructible<typename B::Node>;  // owns its value
   { builder.make_none() } -> std::same_as<typename B::Node>;
   { builder.make_bool(true) } -> std::same_as<typename B::Node>;

@@ -32,6 +32,8 @@ const struct {
     {errc::protocol_error, typeid(ConnectionLost)},
     {errc::terminated, typeid(ConnectionLost)},
     {errc::would_deadlock, typeid(Error)},
+    {errc::has_callback, typeid(Error)},
+    {errc::bad_argument, typeid(Error)},
     {errc::bad_spec, typeid(SpecError)},
     {errc::spawn_failed, typeid(StartError)},
     {errc::bootstrap_timeout, typeid(StartError)},
