@@ -349,10 +349,10 @@ TEST_F(Callbacks, one_that_blocks_delays_neither_other_channels_nor_the_connecti
   connect(2048);
   auto [here, there] = channel();
   auto [other, other_there] = channel();
-  Gate gate;
+  const auto gate = std::make_shared<Gate>();  // the end marker comes when this test is over
   here.setcallback(
-      [&](const Value& value) {
-        gate.wait();
+      [&, gate](const Value& value) {
+        gate->wait();
         calls.add(value);
       },
       over);
@@ -366,7 +366,7 @@ TEST_F(Callbacks, one_that_blocks_delays_neither_other_channels_nor_the_connecti
     EXPECT_EQ(other.receive<int>(patience), i);
     controller->ping(in(10s));
   }
-  gate.open();
+  gate->open();
   EXPECT_EQ(calls.wait_for(static_cast<std::size_t>(sent)).size(), static_cast<std::size_t>(sent));
   for (int i = 0; i < 1000; ++i) there.send(i, patience);
   EXPECT_EQ(calls.wait_for(static_cast<std::size_t>(sent) + 1000).size(), static_cast<std::size_t>(sent) + 1000);
