@@ -23,12 +23,12 @@ def stacks(heads):
 def stack_lines(frame):
     """Like a traceback, the innermost frame last; the agent's own frames are left out."""
     own = execute.__code__.co_filename
-    task = {}  # what execute() knows of it
+    request = {}
     places = []
     while frame is not None:
         code = frame.f_code
         if code is execute.__code__:
-            task = frame.f_locals
+            request = frame.f_locals[code.co_varnames[1]]
             break
         stage0 = code.co_filename == "<string>" and frame.f_globals.get("__name__") in ("__main__", own)
         if code.co_filename != own and not stage0:
@@ -36,15 +36,15 @@ def stack_lines(frame):
         frame = frame.f_back
     lines = ["  ...\n"] if len(places) > MAX_FRAMES else []
     for file, number, name in places[:MAX_FRAMES][::-1]:
-        text = source_line(file, number, task)
+        text = source_line(file, number, request)
         lines.append('  File "%s", line %d, in %s\n' % (file, number, name) + (text and "    %s\n" % text))
     return lines
 
 
-def source_line(file, number, task):
+def source_line(file, number, request):
     try:
-        if file == task.get("file"):
-            lines = task["source"].splitlines()
+        if request and file == (request.get("file") or "<remote exec>"):
+            lines = request["source"].splitlines()
         elif file.startswith("<"):  # <remote exec>: there may have been others of this name
             return ""
         else:
