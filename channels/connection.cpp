@@ -331,8 +331,8 @@ void Connection::reconfigure(StringOptions options) {
 void Connection::interrupt(const ChannelPtr& channel) {
   check_process();
   const std::lock_guard lock(mutex_);
-  if (channel->closed || end_) return;
-  machine_.interrupt(*channel);
+  if (end_) return;
+  machine_.interrupt(*channel);  // of a closed one, too: its task may still run
   write_out();
 }
 
@@ -500,7 +500,7 @@ void Connection::on_exec(const ChannelPtr& channel, Bytes request) {
   if (const auto owner = owner_.lock()) owner->on_exec(channel, std::move(request));
 }
 
-void Connection::on_interrupt(const ChannelPtr& channel) {
+void Connection::on_interrupt(std::uint32_t channel) {
   if (const auto owner = owner_.lock()) owner->on_interrupt(channel);
 }
 

@@ -64,7 +64,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
     /// The agent's: answered by reply_stacks(), later and from any thread.
     virtual void on_stacks(std::uint64_t) {}
     virtual void on_exec(const ChannelPtr&, Bytes) {}
-    virtual void on_interrupt(const ChannelPtr&) {}
+    /// By id: the task may outlive its channel.
+    virtual void on_interrupt(std::uint32_t) {}
     virtual void on_terminate() {}
     virtual void on_pong() {}
     /// A STATUS request: its answer, a dict; none: reply_status() follows.
@@ -220,7 +221,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void on_item(const ChannelPtr& channel) override;
   void on_end(const ChannelPtr& channel) override;
   void on_exec(const ChannelPtr& channel, Bytes request) override;
-  void on_interrupt(const ChannelPtr& channel) override;
+  void on_interrupt(std::uint32_t channel) override;
   void on_terminate() override;
   void on_pong(std::uint64_t cookie) override;
   void on_status(std::uint64_t number) override;

@@ -34,8 +34,10 @@ bool is_item_kind(std::uint8_t tag) { return tag >= 1 && tag <= 5; }
 constexpr std::uint8_t option_py2str_as_py3str = 1;
 constexpr std::uint8_t option_py3str_as_py2str = 2;
 
-// Optional frames that we know.
-bool is_known(const FrameHeader& header) { return !header.is_optional() || header.control_kind() == ControlKind::need; }
+// Not an optional frame that this side has to skip.
+bool is_known(const FrameHeader& header, Side side) {
+  return !header.is_optional() || (side == Side::controller && header.control_kind() == ControlKind::need);
+}
 
 std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -94,7 +96,7 @@ bool Multiplexer::on_frame(const FrameHeader& header, std::span<const std::byte>
   current_missing_ = header.length - part.size();
   current_channel_.reset();
   if (header.is_item()) return on_item_frame(header, part);
-  if (!is_known(header)) return true;
+  if (!is_known(header, settings_.side)) return true;
   if (current_missing_ == 0) return on_control(header, part);
   current_control_ = Bytes(part);
   return true;
@@ -111,7 +113,7 @@ bool Multiplexer::on_payload(std::span<const std::byte> part) {
       payload.append(part);
     return current_missing_ > 0 || end_of_item_frame();
   }
-  if (!is_known(current_)) return true;
+  if (!is_known(current_, settings_.side)) return true;
   current_control_.append(part);
   if (current_missing_ > 0) return true;
   const Bytes whole = std::move(current_control_);
@@ -271,12 +273,12 @@ bool Multiplexer::on_control(const FrameHeader& header, std::span<const std::byt
       if (header.channel != 0) return broken("frame of the connection with a channel id");
       return on_connection_frame(kind, payload);
     case ControlKind::reconfigure: return on_reconfigure_frame(header.channel, payload);
+    case ControlKind::interrupt: return on_interrupt_frame(header.channel, payload);
     case ControlKind::credit:
     case ControlKind::close:
     case ControlKind::close_error:
     case ControlKind::last_message:
-    case ControlKind::open:
-    case ControlKind::interrupt: break;
+    case ControlKind::open: break;
     default: return broken("unknown control frame " + std::to_string(header.kind));
   }
   if (kind == ControlKind::open) return payload.empty() ? on_open_frame(header.channel) : broken("OPEN with a payload");
@@ -325,8 +327,7 @@ bool Multiplexer::on_connection_frame(ControlKind kind, std::span<const std::byt
     case ControlKind::stacks_reply: return on_stacks_reply_frame(payload);
     case ControlKind::part: return on_part_frame(payload);
     case ControlKind::need:
-      if (agent || payload.size() > limits::part_name || !is_utf8(as_text(payload)))
-        return broken("NEED to an agent, too long, or not UTF-8");
+      if (payload.size() > limits::part_name || !is_utf8(as_text(payload))) return broken("NEED too long, or not UTF-8");
       if (!may_reply()) return false;
       events_.on_need(as_text(payload));
       return true;
@@ -373,6 +374,15 @@ bool Multiplexer::on_reconfigure_frame(std::uint32_t id, std::span<const std::by
   return true;
 }
 
+bool Multiplexer::on_interrupt_frame(std::uint32_t id, std::span<const std::byte> payload) {
+  if (!payload.empty()) return broken("INTERRUPT with a payload");
+  if (settings_.side == Side::controller) return broken("INTERRUPT from the agent");
+  ChannelPtr channel;
+  if (!lookup(id, channel)) return false;
+  events_.on_interrupt(id);
+  return true;
+}
+
 bool Multiplexer::on_channel_frame(ControlKind kind, const ChannelPtr& channel, std::span<const std::byte> payload) {
   if (kind == ControlKind::credit && payload.size() != sizeof(std::uint64_t))
     return broken("CREDIT that is not 8 bytes");
@@ -382,7 +392,6 @@ bool Multiplexer::on_channel_frame(ControlKind kind, const ChannelPtr& channel, 
   } else if (kind != ControlKind::credit && !payload.empty()) {
     return broken("control frame with a payload that it does not have");
   }
-  if (kind == ControlKind::interrupt && settings_.side == Side::controller) return broken("INTERRUPT from the agent");
   if (kind == ControlKind::credit && settings_.window == 0) return broken("CREDIT without flow control");
   if (!channel) return true;  // closed here meanwhile
 
@@ -401,7 +410,7 @@ bool Multiplexer::on_channel_frame(ControlKind kind, const ChannelPtr& channel, 
       else
         events_.on_end(channel);
       return true;
-    default: events_.on_interrupt(channel); return true;
+    default: return broken("unknown control frame");
   }
 }
 

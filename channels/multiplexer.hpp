@@ -53,7 +53,8 @@ class Multiplexer final : private FrameParser::Sink {
     virtual void on_item(const ChannelPtr&) = 0;  // one more has arrived
     virtual void on_end(const ChannelPtr&) = 0;   // nothing more will arrive, or it was closed
     virtual void on_exec(const ChannelPtr&, Bytes) {}
-    virtual void on_interrupt(const ChannelPtr&) {}
+    /// By id: the task may outlive its channel, which this side or the peer has closed.
+    virtual void on_interrupt(std::uint32_t) {}
     virtual void on_terminate() {}
     virtual void on_pong(std::uint64_t) {}
     virtual void on_status(std::uint64_t) {}
@@ -154,6 +155,7 @@ class Multiplexer final : private FrameParser::Sink {
   [[nodiscard]] bool on_stacks_reply_frame(std::span<const std::byte> payload);
   [[nodiscard]] bool on_part_frame(std::span<const std::byte> payload);
   [[nodiscard]] bool on_reconfigure_frame(std::uint32_t id, std::span<const std::byte> payload);
+  [[nodiscard]] bool on_interrupt_frame(std::uint32_t id, std::span<const std::byte> payload);
   [[nodiscard]] bool on_channel_frame(ControlKind kind, const ChannelPtr& channel, std::span<const std::byte> payload);
   [[nodiscard]] bool on_open_frame(std::uint32_t id);
   [[nodiscard]] bool on_credit(const ChannelPtr& channel, std::uint64_t credit);

@@ -134,6 +134,17 @@ def widen(fd):
         pass  # a socket, or the user has too many pipes
 
 
+def tell_crashes():
+    """A crash leaves the Python stacks on descriptor 2, unless the user has chosen another file."""
+    try:
+        import faulthandler
+
+        if not faulthandler.is_enabled():
+            faulthandler.enable(2)
+    except ImportError:
+        pass  # some builds of PyPy
+
+
 def watch_forks(link):
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=link.after_fork)
@@ -155,6 +166,7 @@ def main():
     fd_in, fd_out = take_stdio()
     os.set_blocking(fd_out, False)
     widen(fd_out)
+    tell_crashes()
     link = Link(fd_in, fd_out)
     watch_forks(link)
     _signal.signal(2, lambda number, frame: link.on_sigint(frame))

@@ -10,7 +10,7 @@ from .spelling import spell
 from .channel import Channel
 from .demand import take_part
 from .strings import take_reconfigure
-from .status import add_status, stacks
+from .status import add_status, stacks_reply
 from .boot import greet
 
 
@@ -88,12 +88,10 @@ class Control:
     @rare
     def other_frame(self, kind, number, payload):
         size = len(payload)
-        # Needs a channel?, size of the payload or None for any
-        channel, right_size = {
-            PING: (False, 8), PONG: (False, 8), STATUS: (False, 8), CREDIT: (True, 8), CLOSE: (True, 0), CLOSE_ERROR: (True, None),
-            LAST_MESSAGE: (True, 0), INTERRUPT: (True, 0), PART: (False, None),
-            STACKS: (False, 8), RECONFIGURE: (bool(number), 1)}.get(kind, (None, 0))
-        if channel is not bool(number) or right_size not in (None, size) or size > CUT or not self.greeted:
+        sizes = {
+            CREDIT: 8, CLOSE: 0, CLOSE_ERROR: size, LAST_MESSAGE: 0, INTERRUPT: 0, RECONFIGURE: 1,
+        } if number else {PING: 8, PONG: 8, STATUS: 8, STACKS: 8, RECONFIGURE: 1, PART: size}
+        if sizes.get(kind) != size or size > CUT or not self.greeted:
             raise ProtocolError("kind %#x with %d bytes on channel %d" % (kind, size, number))
         if kind == CREDIT:
             self.credit(number, unpack_u64(payload)[0])
@@ -107,7 +105,7 @@ class Control:
                 pass  # the controller did not send the part
             self.answer(STATUS_REPLY, payload + spell(status))
         elif kind == STACKS:
-            self.answer(STACKS_REPLY, payload + stacks())
+            self.answer(STACKS_REPLY, payload + stacks_reply())
         elif kind == RECONFIGURE:
             take_reconfigure(number, payload[0])
         elif kind == PART:

@@ -8,6 +8,9 @@ In the main thread SIGINT raises, whoever sends it; when user code has a handler
 interrupt is what that one makes of it. In other threads PyThreadState_SetAsyncExc does. PyPy
 has no such thing: there only tasks that wait in our code can be interrupted outside of the
 main thread.
+
+A SIGINT from outside that arrives between Python's last look for signals and a system call is seen
+when the call is over.
 """
 import os
 import sys
@@ -71,13 +74,21 @@ class Interrupts:
     @on_demand("interrupt")
     def signal_main(self, channel, mark):
         """Until the task has seen its mark, or has ended."""
+        from itertools import compress
+
         me = self.main_ident
+        rounds = 0
         while self.signalled or mark and channel._executing == me:
+            rounds += 1
             ours = getattr(_signal.getsignal(SIGINT), "__module__", None) == __name__
             if not self.signalled:
                 self.wake_for_interrupt(me)
                 self.signalled = ours
                 _signal.pthread_kill(me, SIGINT)
+            elif not rounds % 16:
+                # It may have come between Python's last look and a system call, which has slept on.
+                # One chain of C functions, as in raise_in_user_code(): not when it was seen meanwhile.
+                list(map(_signal.pthread_kill, compress([me], mark), [SIGINT]))
             if not ours:  # a handler of the user's
                 self.signalled = False
                 break

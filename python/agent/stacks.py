@@ -1,12 +1,11 @@
-"""Where every thread of the process is: the text of a STACKS_REPLY."""
+"""Where every thread of the process is: the text of a STACKS_REPLY. Both agents use this module."""
 import sys
 
-from .task import execute, rare, sources
+from .task import execute, sources
 
 MAX_FRAMES = 100  # of one thread, the innermost; as faulthandler
 
 
-@rare
 def stacks(heads):
     """The stacks of the threads in heads (thread identifier -> text), each under its text.
 
@@ -21,30 +20,35 @@ def stacks(heads):
     return "\n".join(texts)
 
 
-@rare
 def stack_lines(frame):
-    """Like a traceback, the innermost frame last; our own frames are left out."""
+    """Like a traceback, the innermost frame last; the agent's own frames are left out."""
     own = execute.__code__.co_filename
-    lines = []
-    while frame is not None and len(lines) < MAX_FRAMES:
+    request = {}
+    places = []
+    while frame is not None:
         code = frame.f_code
-        if code.co_filename != own:
-            text = source_line(code.co_filename, frame.f_lineno)
-            lines.append('  File "%s", line %s, in %s\n' % (code.co_filename, frame.f_lineno, code.co_name)
-                         + (text and "    %s\n" % text))
+        if code is execute.__code__:
+            request = frame.f_locals[code.co_varnames[1]]
+            break
+        stage0 = code.co_filename == "<string>" and frame.f_globals.get("__name__") in ("__main__", own)
+        if code.co_filename != own and not stage0:
+            places.append((code.co_filename, frame.f_lineno or 0, code.co_name))
         frame = frame.f_back
-    if frame is not None:
-        lines.append("  ...\n")
-    return lines[::-1]
+    lines = ["  ...\n"] if len(places) > MAX_FRAMES else []
+    for file, number, name in places[:MAX_FRAMES][::-1]:
+        text = source_line(file, number, request)
+        lines.append('  File "%s", line %d, in %s\n' % (file, number, name) + (text and "    %s\n" % text))
+    return lines
 
 
-@rare
-def source_line(file, number):
-    if file.startswith("<"):  # <remote exec>: there may have been others of this name
-        return ""
-    cache = getattr(sys.modules.get("linecache"), "cache", {})
-    known = sources.get(file) or cache.get(file) or ()
+def source_line(file, number, request):
     try:
-        return known[2][number - 1].strip()
-    except (IndexError, TypeError):
+        if request and file == (request.get("file") or "<remote exec>"):
+            lines = request["source"].splitlines()
+        elif file.startswith("<"):  # <remote exec>: there may have been others of this name
+            return ""
+        else:
+            lines = (sources.get(file) or sys.modules["linecache"].cache[file])[2]
+        return lines[number - 1].strip()
+    except (LookupError, AttributeError, TypeError):
         return ""

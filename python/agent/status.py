@@ -6,9 +6,10 @@ keeps the GIL, in C code that does not release it.
 import os
 import sys
 
-from .task import execute, get_ident, monotonic
+from .task import get_ident, monotonic
 from .wire import VERSION
 from .link import link
+from .stacks import stacks
 
 MOST_TOLD = 100  # tasks, and channels
 LONGEST_SOURCE = 200  # bytes
@@ -76,9 +77,8 @@ def queued():
     return result
 
 
-def stacks():
-    """Where the Python code of each thread is, the innermost frame last; without the agent's
-    own frames."""
+def stacks_reply():
+    """Where the Python code of each thread is. Who answers here is nobody's, unless a task runs in it."""
     roles = {link.main_ident: ["main thread"]}
     numbers = {link.main_ident: link.pid}
     for number, (request, _, channel) in list(link.tasks.items()):
@@ -88,16 +88,12 @@ def stacks():
             numbers[ident] = thread_of(request, channel) or ident
     if link.calls is not None:
         roles.setdefault(link.caller, []).append("callbacks")
-    own = execute.__code__.co_filename
-    blocks = []
-    for ident, frame in sorted(sys._current_frames().items(), key=lambda entry: entry[0] != link.main_ident):
-        if ident == get_ident() and ident not in roles:
-            continue  # who answers here is nobody's
+    heads = {}
+    for ident in sorted(sys._current_frames(), key=lambda ident: ident != link.main_ident):
         role = ", ".join(roles.get(ident, ()))
-        lines = ["Thread %d%s:\n" % (numbers.get(ident) or number_of(ident), role and " (%s)" % role)]
-        lines += frame_lines(frame, own) or ["  (waits for work)\n"]
-        blocks.append("".join(lines))
-    text = "\n".join(blocks).encode("utf-8", "replace")
+        if role or ident != get_ident():
+            heads[ident] = "Thread %d%s" % (numbers.get(ident) or number_of(ident), role and " (%s)" % role)
+    text = stacks(heads).encode("utf-8", "replace")
     if len(text) > LONGEST_STACKS:
         text = text[:LONGEST_STACKS - 10].decode("utf-8", "ignore").encode() + b"\n  [...]\n"
     return text
@@ -107,26 +103,3 @@ def number_of(ident):
     """The system's number of a thread that is none of ours, as far as threading knows it."""
     thread = getattr(sys.modules.get("threading"), "_active", {}).get(ident)
     return getattr(thread, "native_id", None) or ident
-
-
-def frame_lines(frame, own):
-    """As in a traceback."""
-    lines = []
-    while frame is not None and len(lines) < 200:
-        code = frame.f_code
-        stage0 = code.co_filename == "<string>" and (frame.f_back is None or frame.f_globals.get("__name__") == own)
-        if code.co_filename != own and not stage0:
-            line = '  File "%s", line %d, in %s\n' % (code.co_filename, frame.f_lineno or 0, code.co_name)
-            text = source_line(code.co_filename, frame.f_lineno or 0)
-            lines.append(line + (text and "    %s\n" % text))
-        frame = frame.f_back
-    return lines[::-1]
-
-
-def source_line(file, number):
-    import linecache
-
-    try:
-        return linecache.getline(file, number).strip()
-    except Exception:
-        return ""

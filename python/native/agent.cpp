@@ -200,16 +200,17 @@ void Agent::is_callback_thread() {
   callback_thread_ = PyThread_get_thread_ident();
 }
 
-void Agent::on_interrupt(const ChannelPtr& channel) {
+void Agent::on_interrupt(std::uint32_t id) {
   const std::lock_guard lock(mutex_);
-  const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& other) { return other.channel == channel; });
+  const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& other) { return other.channel->id == id; });
   if (job != jobs_.end()) {
+    const ChannelPtr channel = std::move(job->channel);
     jobs_.erase(job);
     boost::asio::post(runtime_->io(),
                       [self = shared_from_this(), channel] { self->connection_->close(channel, interrupt_text); });
     return;
   }
-  const auto found = tasks_.find(channel->id);
+  const auto found = tasks_.find(id);
   if (found == tasks_.end()) return;
   Task& task = found->second;
   task.interrupted = true;

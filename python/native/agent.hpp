@@ -144,7 +144,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
 
   std::optional<std::string> on_hello(const Value&) override { return {}; }  // it was read before
   void on_exec(const ChannelPtr& channel, Bytes request) override;
-  void on_interrupt(const ChannelPtr& channel) override;
+  void on_interrupt(std::uint32_t channel) override;
   void on_terminate() override;
   std::optional<Value> on_status(std::uint64_t number, std::size_t live_channels) override;
   void on_stacks(std::uint64_t number) override;

@@ -407,7 +407,7 @@ def test_pickles_use_only_the_subset(agent):
         "SHORT_BINUNICODE", "BINUNICODE", "SHORT_BINBYTES", "BINBYTES", "MARK", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_TUPLE",
         "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS", "FROZENSET",
         "STACK_GLOBAL", "REDUCE"}
-    assert pickle.loads(payload)[-1] == ChannelReference(number)
+    assert ChannelReference(number) in pickle.loads(payload)
 
 
 def test_item_over_the_limit_is_refused_before_anything_is_sent(python):

@@ -68,16 +68,17 @@ def test_items_arrive_while_a_part_is_awaited(agent):
 def test_interrupted_wait_can_be_repeated(agent):
     deaf(agent)
     number = agent.remote_exec(
-        "import _thread, os\n"
+        "import _thread, os, time\n"
         "channel.receive()\n"
-        "_thread.start_new_thread(lambda: (channel.receive(), os.kill(os.getpid(), 2), channel.send('killed')), ())\n"
+        "_thread.start_new_thread(lambda: (channel.receive(), time.sleep(0.1), os.kill(os.getpid(), 2), channel.send('killed')), ())\n"
         "try:\n    channel.gateway\n"
         "except KeyboardInterrupt:\n    channel.send(channel.gateway.id)")
     agent.send(number, 0)
     needs(agent)
     agent.send(number, 1)
     assert agent.receive(number) == "killed"
-    time.sleep(0.2)
+    assert needs(agent) == (NEED, 0, b"interrupt")
+    agent.ping()  # reads, and so answers the PING that lets the main thread look around
     send_part(agent, "gateway")
     assert agent.receive(number) == "gw-worker"
     assert not [entry for entry in agent.frames if entry == (NEED, 0, b"gateway")]

@@ -40,7 +40,7 @@ class Owner final : public Connection::Owner {
     const std::lock_guard lock(mutex);
     execs.emplace_back(channel->id, std::move(request));
   }
-  void on_interrupt(const Connection::ChannelPtr&) override { ++interrupts; }
+  void on_interrupt(std::uint32_t) override { ++interrupts; }
   void on_terminate() override { ++terminates; }
   void on_pong() override { ++pongs; }
   std::optional<Bytes> on_need(std::string_view name) override {

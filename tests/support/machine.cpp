@@ -97,9 +97,7 @@ void Machine::on_end(const Multiplexer::ChannelPtr& channel) { events.push_back(
 void Machine::on_exec(const Multiplexer::ChannelPtr& channel, Bytes request) {
   events.push_back("exec " + std::to_string(channel->id) + " " + std::string(request.view()));
 }
-void Machine::on_interrupt(const Multiplexer::ChannelPtr& channel) {
-  events.push_back("interrupt " + std::to_string(channel->id));
-}
+void Machine::on_interrupt(std::uint32_t channel) { events.push_back("interrupt " + std::to_string(channel)); }
 void Machine::on_terminate() { events.emplace_back("terminate"); }
 void Machine::on_pong(std::uint64_t cookie) { events.push_back("pong " + std::to_string(cookie)); }
 void Machine::on_status(std::uint64_t request) {

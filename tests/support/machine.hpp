@@ -139,7 +139,7 @@ class Machine final : public Multiplexer::Events {
   void on_item(const Multiplexer::ChannelPtr& channel) override;
   void on_end(const Multiplexer::ChannelPtr& channel) override;
   void on_exec(const Multiplexer::ChannelPtr& channel, Bytes request) override;
-  void on_interrupt(const Multiplexer::ChannelPtr& channel) override;
+  void on_interrupt(std::uint32_t channel) override;
   void on_terminate() override;
   void on_pong(std::uint64_t cookie) override;
   void on_status(std::uint64_t request) override;

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "tests/support/connected.hpp"
+#include "tests/support/poll.hpp"
 
 namespace gangway::testing {
 namespace {
@@ -167,7 +168,9 @@ TEST_F(ChannelFiles, interrupt_tells_whether_the_task_was_over_in_time) {
   EXPECT_EQ(failure_of([&] { here.waitclose(patience); }).text, "keyboard-interrupted");
   auto [closed, closed_there] = channel();
   closed.close();
+  const int before = agent.owner->interrupts;
   EXPECT_FALSE(closed.interrupt(patience));
+  EXPECT_TRUE(test::eventually([&] { return agent.owner->interrupts == before + 1; }));
   auto [lost, lost_there] = channel();
   agent->finish({errc::terminated, "gone", {}});
   EXPECT_TRUE(lost.interrupt(patience));

@@ -220,7 +220,7 @@ TEST(Frames, frames_of_channels) {
         table, "with a payload", [kind](const Ids& ids) { return frame(kind, ids.own, pattern(1)); }, "payload");
   table.push_back({"INTERRUPT", Side::controller, frame(ControlKind::interrupt, 1), "INTERRUPT from the agent", {}});
   table.push_back({"INTERRUPT", Side::agent, frame(ControlKind::interrupt, 3), "", {"interrupt 3"}});
-  table.push_back({"INTERRUPT of a closed one", Side::agent, frame(ControlKind::interrupt, 1), "", {}});
+  table.push_back({"INTERRUPT of a closed one", Side::agent, frame(ControlKind::interrupt, 1), "", {"interrupt 1"}});
   check(table);
 }
 
