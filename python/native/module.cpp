@@ -134,6 +134,14 @@ PyObject* new_channel(PyObject*, PyObject*) {
   });
 }
 
+PyObject* channel_by_id(PyObject*, PyObject* number) {
+  return guarded([&] {
+    const unsigned long id = PyLong_AsUnsignedLong(number);
+    if (PyErr_Occurred() != nullptr) throw PythonError();
+    return object_channels().channel(static_cast<std::uint32_t>(id));
+  });
+}
+
 PyObject* join(PyObject*, PyObject* timeout) {
   return guarded([&] {
     const detail::Deadline deadline = deadline_of(timeout);
@@ -190,6 +198,7 @@ PyMethodDef functions[] = {
     {"next_job", next_job, METH_O, nullptr},
     {"push_job", push_job, METH_O, nullptr},
     {"new_channel", new_channel, METH_NOARGS, nullptr},
+    {"channel_by_id", channel_by_id, METH_O, nullptr},
     {"join", join, METH_O, nullptr},
     {"join_callbacks", join_all_callbacks, METH_NOARGS, nullptr},
     {"live_channels", live_channels, METH_NOARGS, nullptr},
@@ -236,6 +245,16 @@ void prepare() {
   set("Channel", PyRef::share(reinterpret_cast<PyObject*>(&channel_type())));
 }
 
+// (channel, streams) for native.py; None: what tasks print is dropped.
+PyRef output_request() {
+  const auto& output = agent().hello().output;
+  if (!output) return PyRef::share(Py_None);
+  execute(frozen_output);
+  const PyRef streams = PyRef::check(PyList_New(0));
+  for (const std::string& stream : output->streams) check_status(PyList_Append(streams.get(), text(stream).get()));
+  return PyRef::check(Py_BuildValue("(kO)", static_cast<unsigned long>(output->channel), streams.get()));
+}
+
 void run() {
   if (module().dict == nullptr) prepare();
   set("execmodel", text(agent().hello().execmodel));
@@ -243,6 +262,7 @@ void run() {
   for (const auto& [name, value] : agent().hello().env)
     check_status(PyDict_SetItem(environment.get(), text(name).get(), text(value).get()));
   set("environment", std::move(environment));
+  set("output", output_request());
   module().gateway = PyRef::check(PyObject_CallFunctionObjArgs(function("Gateway"), text(agent().hello().id).get(),
                                                                text(agent().hello().execmodel).get(), nullptr))
                          .release();
