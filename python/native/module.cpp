@@ -92,12 +92,12 @@ PyRef next_dispatched_job() {
     }
     switch (event) {
       case Agent::Event::ended: return PyRef::share(Py_None);
-      case Agent::Event::interrupts:
-        for (const ThreadId thread : agent().take_thread_interrupts()) {
-          (void)PyThreadState_SetAsyncExc(thread, PyExc_KeyboardInterrupt);
-          PyRef::check(PyObject_CallFunction(function("wake"), "k", thread));
-        }
+      case Agent::Event::interrupts: {
+        const std::vector<ThreadId> threads = agent().take_thread_interrupts();
+        for (const ThreadId thread : threads) (void)PyThreadState_SetAsyncExc(thread, PyExc_KeyboardInterrupt);
+        for (const ThreadId thread : threads) PyRef::check(PyObject_CallFunction(function("wake"), "k", thread));
         break;
+      }
       case Agent::Event::job:
         if (PyRef object = job_object(std::move(*job))) return object;
         break;

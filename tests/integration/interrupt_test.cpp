@@ -91,8 +91,8 @@ TEST_P(Interrupts, of_a_task_that_catches_them_tell_that_it_goes_on) {
               while True:
                   time.sleep(0.005)
           for what in "begun", "once", "twice":
-              channel.send(what)
               try:
+                  channel.send(what)
                   wait()
               except KeyboardInterrupt:
                   pass
@@ -178,8 +178,21 @@ TEST_P(Interrupts, that_come_late_never_hit_the_next_task_of_another_thread) {
 
 TEST_P(Interrupts, cannot_end_c_code_that_holds_the_interpreter_but_kill_can) {
   Gateway gateway = start();
-  // PyDLL does not give up the GIL.
-  Channel channel = begun(gateway, "import ctypes\nchannel.send('begun')\nctypes.PyDLL(None).poll(None, 0, 1000000)");
+  // PyDLL does not give up the GIL, and no signal ends the wait for a mutex.
+  Channel channel = begun(gateway, R"(
+        import ctypes
+        lock, mutex = ctypes.PyDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(100)
+        lock(mutex)
+        channel.send("begun")
+        lock(mutex)
+      )");
+  EXPECT_TRUE(eventually([&] {
+    try {
+      return gateway.remote_status(200ms).unresponsive.count() > 0;
+    } catch (const TimeoutError&) {
+      return true;  // the portable agent needs the GIL for its answer
+    }
+  }));
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_FALSE(channel.interrupt(300ms));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 3s);
