@@ -220,6 +220,14 @@ Gateway Group::at(std::size_t index) const {
   return Gateway(state_->members[index]);
 }
 
+MultiChannel Group::remote_exec(std::string_view source) { return remote_exec(Source{std::string(source), {}, {}}); }
+
+MultiChannel Group::remote_exec(const Source& source, const Dict& kwargs) {
+  std::vector<Channel> channels;
+  for (Gateway& member : gateways()) channels.push_back(member.remote_exec(source, kwargs));
+  return MultiChannel(std::move(channels));
+}
+
 TerminateReport Group::terminate(std::optional<std::chrono::nanoseconds> timeout) {
   if (state_->fork.in_child()) return {};
   if (detail::Runtime::in_handler()) throw_error(errc::would_deadlock, "terminate on the thread that does the I/O");

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <gangway/gateway.hpp>
+#include <gangway/multi_channel.hpp>
 
 namespace gangway {
 
@@ -67,6 +68,13 @@ class Group {
   /// Throws Error (group_error) for an unknown id or index.
   [[nodiscard]] Gateway at(std::string_view id) const;
   [[nodiscard]] Gateway at(std::size_t index) const;
+
+  /// Gateway::remote_exec on every member, in order; what is there when it is called. The
+  /// channels in this order: receive_each() has an item of each member, and throws what went
+  /// wrong in the first that has failed. When one throws (ConnectionLost, DumpError), the
+  /// channels of those before are closed.
+  MultiChannel remote_exec(std::string_view source);
+  MultiChannel remote_exec(const Source& source, const Dict& kwargs = {});
 
   /// Gives the spec the next free "gw" + number, unless it has an id.
   void allocate_id(XSpec& spec);

@@ -153,6 +153,8 @@ Agent::Event Agent::next_event(std::optional<Job>& job) {
 
 std::vector<ThreadId> Agent::take_thread_interrupts() {
   const std::lock_guard lock(mutex_);
+  // Some have begun to wait meanwhile, where an exception that is left for them would not be seen.
+  std::erase_if(thread_interrupts_, [this](ThreadId thread) { return interrupt_waiting(thread); });
   return std::exchange(thread_interrupts_, {});
 }
 
@@ -222,13 +224,19 @@ void Agent::on_interrupt(std::uint32_t id) {
 void Agent::interrupt_thread(ThreadId thread) {
   if (thread == main_thread_) {
     ::pthread_kill(main_thread_, SIGINT);  // ends a sleep, too; the user's handler, if there is one, decides
-  } else if (Wait* const wait = wait_of(thread)) {
-    wait->interrupted_ = true;
-    wait->waiter.notify();
-  } else {
+  } else if (!interrupt_waiting(thread)) {
     thread_interrupts_.push_back(thread);
     dispatcher_.notify_one();
   }
+}
+
+// With the mutex. False: the thread does not wait.
+bool Agent::interrupt_waiting(ThreadId thread) {
+  Wait* const wait = wait_of(thread);
+  if (wait == nullptr) return false;
+  wait->interrupted_ = true;
+  wait->waiter.notify();
+  return true;
 }
 
 // --- signals

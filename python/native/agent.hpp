@@ -97,7 +97,8 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   enum class Event { job, ended, interrupts };
   /// The dispatcher's wait, which never leads. `job` is only given while the main thread is not idle.
   [[nodiscard]] Event next_event(std::optional<Job>& job);
-  /// Threads in which KeyboardInterrupt is to be raised.
+  /// Threads in which KeyboardInterrupt is to be raised. With the GIL, so that none of them
+  /// begins to wait before that was done.
   [[nodiscard]] std::vector<ThreadId> take_thread_interrupts();
 
   // --- tasks
@@ -157,6 +158,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   void reply_stacks(std::uint64_t number, std::string text);
   [[nodiscard]] ThreadRoles roles();
   void interrupt_thread(ThreadId thread);
+  [[nodiscard]] bool interrupt_waiting(ThreadId thread);
 
   void finish(detail::ConnectionEnd end);
   void end_when_written();

@@ -11,8 +11,9 @@ extern const std::string_view frozen_sleep;
 extern const std::string_view frozen_errors;
 extern const std::string_view frozen_native;
 
-// python/agent/, when somebody asks for it: shared_function().
+// python/agent/, when somebody asks for it.
 extern const std::string_view frozen_files;
+extern const std::string_view frozen_output;
 extern const std::string_view frozen_stacks;
 
 extern const std::string_view frozen_warm;  // python/native/warm.py

@@ -61,6 +61,14 @@ std::string text_or(const Dict& dict, const char* key, const char* otherwise) {
   return text == nullptr ? otherwise : *text;
 }
 
+OutputRequest parse_output(const Dict& dict) {
+  OutputRequest output;
+  output.channel = static_cast<std::uint32_t>(size_or(dict, "channel", 0));
+  if (const auto* const streams = find<List>(dict, "streams"))
+    for (const Value& stream : *streams) output.streams.push_back(stream.as_str());
+  return output;
+}
+
 Hello parse(const Dict& dict) {
   Hello hello;
   const auto* const nonce = find<Bytes>(dict, "nonce");
@@ -75,6 +83,7 @@ Hello parse(const Dict& dict) {
   hello.settings.own_channels = size_or(dict, "max_channels", limits::peer_channels);
   hello.settings.peer_channels = limits::live_channels;
   hello.debug = static_cast<int>(std::min<std::uint64_t>(size_or(dict, "debug", 0), 2));
+  if (const auto* const output = find<Dict>(dict, "output")) hello.output = parse_output(*output);
   if (const auto* const path = find<std::string>(dict, "chdir")) hello.chdir = *path;
   if (const auto* const nice = find<std::int64_t>(dict, "nice")) hello.nice = *nice;
   if (const auto* const env = find<Dict>(dict, "env"))

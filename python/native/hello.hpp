@@ -15,6 +15,12 @@
 
 namespace gangway::python {
 
+/// Where what tasks print goes, and which of `stdout` and `stderr`.
+struct OutputRequest {
+  std::uint32_t channel = 0;
+  std::vector<std::string> streams;
+};
+
 struct Hello {
   detail::Nonce nonce{};
   std::string id;
@@ -22,6 +28,7 @@ struct Hello {
   std::uint64_t peer_max_item = 0;
   detail::Multiplexer::Settings settings;
   int debug = 0;
+  std::optional<OutputRequest> output;
   std::optional<std::string> chdir;
   std::optional<std::int64_t> nice;
   std::vector<std::pair<std::string, std::string>> env;

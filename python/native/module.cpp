@@ -92,12 +92,12 @@ PyRef next_dispatched_job() {
     }
     switch (event) {
       case Agent::Event::ended: return PyRef::share(Py_None);
-      case Agent::Event::interrupts:
-        for (const ThreadId thread : agent().take_thread_interrupts()) {
-          (void)PyThreadState_SetAsyncExc(thread, PyExc_KeyboardInterrupt);
-          PyRef::check(PyObject_CallFunction(function("wake"), "k", thread));
-        }
+      case Agent::Event::interrupts: {
+        const std::vector<ThreadId> threads = agent().take_thread_interrupts();
+        for (const ThreadId thread : threads) (void)PyThreadState_SetAsyncExc(thread, PyExc_KeyboardInterrupt);
+        for (const ThreadId thread : threads) PyRef::check(PyObject_CallFunction(function("wake"), "k", thread));
         break;
+      }
       case Agent::Event::job:
         if (PyRef object = job_object(std::move(*job))) return object;
         break;
@@ -131,6 +131,14 @@ PyObject* new_channel(PyObject*, PyObject*) {
       PyErr_Format(PyExc_OSError, "no new channel: %s", reason.c_str());
       throw PythonError();
     }
+  });
+}
+
+PyObject* channel_by_id(PyObject*, PyObject* number) {
+  return guarded([&] {
+    const unsigned long id = PyLong_AsUnsignedLong(number);
+    if (PyErr_Occurred() != nullptr) throw PythonError();
+    return object_channels().channel(static_cast<std::uint32_t>(id));
   });
 }
 
@@ -190,6 +198,7 @@ PyMethodDef functions[] = {
     {"next_job", next_job, METH_O, nullptr},
     {"push_job", push_job, METH_O, nullptr},
     {"new_channel", new_channel, METH_NOARGS, nullptr},
+    {"channel_by_id", channel_by_id, METH_O, nullptr},
     {"join", join, METH_O, nullptr},
     {"join_callbacks", join_all_callbacks, METH_NOARGS, nullptr},
     {"live_channels", live_channels, METH_NOARGS, nullptr},
@@ -236,6 +245,16 @@ void prepare() {
   set("Channel", PyRef::share(reinterpret_cast<PyObject*>(&channel_type())));
 }
 
+// (channel, streams) for native.py; None: what tasks print is dropped.
+PyRef output_request() {
+  const auto& output = agent().hello().output;
+  if (!output) return PyRef::share(Py_None);
+  execute(frozen_output);
+  const PyRef streams = PyRef::check(PyList_New(0));
+  for (const std::string& stream : output->streams) check_status(PyList_Append(streams.get(), text(stream).get()));
+  return PyRef::check(Py_BuildValue("(kO)", static_cast<unsigned long>(output->channel), streams.get()));
+}
+
 void run() {
   if (module().dict == nullptr) prepare();
   set("execmodel", text(agent().hello().execmodel));
@@ -243,6 +262,7 @@ void run() {
   for (const auto& [name, value] : agent().hello().env)
     check_status(PyDict_SetItem(environment.get(), text(name).get(), text(value).get()));
   set("environment", std::move(environment));
+  set("output", output_request());
   module().gateway = PyRef::check(PyObject_CallFunctionObjArgs(function("Gateway"), text(agent().hello().id).get(),
                                                                text(agent().hello().execmodel).get(), nullptr))
                          .release();

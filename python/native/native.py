@@ -2,8 +2,8 @@
 module _gangway.
 
 The C++ side (module.cpp) has put in, before this is executed: next_job, push_job,
-new_channel, join, join_callbacks, live_channels, lost_text; and before main() Channel, execmodel,
-environment and gateway, which are another agent's in each fork of a warm server (warm.hpp).
+new_channel, channel_by_id, join, join_callbacks, live_channels, lost_text; and before main() Channel, execmodel,
+environment, output (and output.py with it) and gateway, which are another agent's in each fork of a warm server (warm.hpp).
 Gateway and main() are the same as in the portable agent (python/agent/).
 """
 getpid = os.getpid
@@ -35,9 +35,24 @@ class Gateway:
 reopen_stdio()  # here, for the warm server to do it once
 
 
+def run_printing(channel, request):
+    """Stands for execute() until the first task comes: by then the output's channel is open."""
+    global runner
+    try:
+        with guard:
+            if runner is run_printing:
+                runner = Output(channel_by_id(output[0]), output[1]).run
+    except OSError as error:
+        return str(error)
+    return runner(channel, request)
+
+
 def main():
+    global runner
     for name, value in (environment or {}).items():
         os.environ[os.fsdecode(name.encode())] = os.fsdecode(value.encode())  # UTF-8 whatever the locale says
+    if output:
+        runner = run_printing
     Tasks(sys.modules["_gangway"]).serve()
     join_callbacks()
     leave()
