@@ -2,6 +2,9 @@
 // in, bytes out (spec-docs/wire.md). It does no I/O, takes no locks and knows no threads;
 // tests drive it by hand.
 //
+// multiplexer.cpp has the channels, multiplexer_items.cpp what comes in for them,
+// multiplexer_sends.cpp what goes out, multiplexer_control.cpp the control frames of both ways.
+//
 // A peer that breaks the protocol stops it: received() returns false and failure() says
 // what was wrong. What arrives from the peer can make it allocate no more than the
 // windows of the live channels, one frame, and an item as its bytes arrive.
@@ -90,7 +93,10 @@ class Multiplexer final : private FrameParser::Sink {
 
   /// Throws Error (too_many_channels).
   [[nodiscard]] ChannelPtr open();
-  [[nodiscard]] ChannelPtr find(std::uint32_t id) const;
+  [[nodiscard]] ChannelPtr find(std::uint32_t id) const {
+    const auto found = channels_.find(id);
+    return found == channels_.end() ? nullptr : found->second;
+  }
   /// The channel that an item refers to, closed or not; none if there never was one.
   [[nodiscard]] ChannelPtr claim(std::uint32_t id);
   [[nodiscard]] std::size_t live() const noexcept { return channels_.size(); }
@@ -161,8 +167,12 @@ class Multiplexer final : private FrameParser::Sink {
   [[nodiscard]] bool on_credit(const ChannelPtr& channel, std::uint64_t credit);
   [[nodiscard]] bool lookup(std::uint32_t id, ChannelPtr& channel);
 
-  [[nodiscard]] bool own(std::uint32_t id) const noexcept;
-  [[nodiscard]] bool was_open(std::uint32_t id) const noexcept;
+  [[nodiscard]] bool own(std::uint32_t id) const noexcept {
+    return (id % 2 == 1) == (settings_.side == Side::controller);
+  }
+  [[nodiscard]] bool was_open(std::uint32_t id) const noexcept {
+    return id != 0 && (own(id) ? id < next_own_ : id <= last_peer_);
+  }
   [[nodiscard]] bool hold_unclaimed(ChannelState& channel, std::uint64_t cost) noexcept;
   void release_unclaimed(ChannelState& channel) noexcept;
   void add(const ChannelPtr& channel);

@@ -20,6 +20,9 @@ inline constexpr std::uint8_t frame_begin = 0x10;
 inline constexpr std::uint8_t frame_end = 0x20;
 inline constexpr std::uint8_t frame_whole = frame_begin | frame_end;
 
+// The payload of an item's first frame that is not its last: the total size, and at least one byte.
+inline constexpr std::size_t least_begin = sizeof(std::uint64_t) + 1;
+
 // From here on unknown kinds are skipped.
 inline constexpr std::uint8_t first_optional_kind = 0x80;
 

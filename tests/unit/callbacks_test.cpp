@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/post.hpp>
+
 #include <condition_variable>
 #include <future>
 #include <stdexcept>
@@ -69,6 +71,22 @@ class Callbacks : public ConnectedTest {
  protected:
   /// What the other end sent before is here.
   void settle() { controller->ping(in(10s)); }
+
+  /// The end of the connections is told, too: not later than `gate` and `calls` are there.
+  void TearDown() override {
+    gate.open();
+    for (End* end : {&controller, &agent}) {
+      if (!end->connection) continue;
+      const auto thread = (*end)->callbacks();
+      (*end)->finish({errc::terminated, "the test is over", {}});
+      std::promise<void> told;
+      boost::asio::post(thread->executor(), [&] { told.set_value(); });
+      told.get_future().wait();
+    }
+    ConnectedTest::TearDown();
+  }
+
+  Gate gate;
   Calls calls;
 };
 
@@ -153,11 +171,11 @@ TEST_F(Callbacks, receive_and_a_second_callback_are_refused_and_receivers_woken)
   (void)receiving.wait_for(20ms);  // sooner or later: the outcome is the same
   here.setcallback(calls.recorder(), over);
   EXPECT_EQ(receiving.get().code, errc::has_callback);
-  EXPECT_EQ(failure_of([&] { (void)here.receive(patience); }).code, errc::has_callback);
-  EXPECT_EQ(failure_of([&] { here.setcallback(calls.recorder()); }).code, errc::has_callback);
+  EXPECT_EQ(failure_of([&here = here] { (void)here.receive(patience); }).code, errc::has_callback);
+  EXPECT_EQ(failure_of([&, &here = here] { here.setcallback(calls.recorder()); }).code, errc::has_callback);
   there.close();
   EXPECT_THAT(calls.wait_for(1), ElementsAre("over"));
-  EXPECT_EQ(failure_of([&] { (void)here.receive(patience); }).code, errc::has_callback);
+  EXPECT_EQ(failure_of([&here = here] { (void)here.receive(patience); }).code, errc::has_callback);
 }
 
 // --- the end
@@ -203,7 +221,7 @@ TEST_F(Callbacks, the_end_is_told_once_and_last_however_it_comes) {
     EXPECT_THAT(seen.wait_for(2), ElementsAre("1", "over"));
     EXPECT_THAT(error, HasSubstr(row.error));
     EXPECT_EQ(error.empty(), *row.error == '\0');
-    (void)failure_of([&] { here.close(); });
+    (void)failure_of([&here = here] { here.close(); });
     (void)failure_of([&] { controller->ping(in(10s)); });
     EXPECT_THAT(seen.seen(), ElementsAre("1", "over"));
   }
@@ -217,14 +235,13 @@ TEST_F(Callbacks, a_channel_that_has_ended_hands_over_everything_right_there) {
   settle();
   here.setcallback(calls.recorder(), over);
   EXPECT_THAT(calls.seen(), ElementsAre("1", "over"));
-  EXPECT_EQ(failure_of([&] { here.waitclose(patience); }).text, "broke");
+  EXPECT_EQ(failure_of([&here = here] { here.waitclose(patience); }).text, "broke");
   here.waitclose(patience);
 }
 
 TEST_F(Callbacks, waitclose_returns_after_the_call_with_the_end_marker) {
   connect();
   auto [here, there] = channel();
-  Gate gate;
   here.setcallback(
       [&](const Value& value) {
         gate.wait();
@@ -244,7 +261,6 @@ TEST_F(Callbacks, waitclose_returns_after_the_call_with_the_end_marker) {
 TEST_F(Callbacks, own_close_does_not_wait_for_the_callback) {
   connect();
   auto [here, there] = channel();
-  Gate gate;
   here.setcallback([&](const Value&) { gate.wait(); }, over);
   here.close();
   here.waitclose(patience);
@@ -349,10 +365,9 @@ TEST_F(Callbacks, one_that_blocks_delays_neither_other_channels_nor_the_connecti
   connect(2048);
   auto [here, there] = channel();
   auto [other, other_there] = channel();
-  const auto gate = std::make_shared<Gate>();  // the end marker comes when this test is over
   here.setcallback(
-      [&, gate](const Value& value) {
-        gate->wait();
+      [&](const Value& value) {
+        gate.wait();
         calls.add(value);
       },
       over);
@@ -366,7 +381,7 @@ TEST_F(Callbacks, one_that_blocks_delays_neither_other_channels_nor_the_connecti
     EXPECT_EQ(other.receive<int>(patience), i);
     controller->ping(in(10s));
   }
-  gate->open();
+  gate.open();
   EXPECT_EQ(calls.wait_for(static_cast<std::size_t>(sent)).size(), static_cast<std::size_t>(sent));
   for (int i = 0; i < 1000; ++i) there.send(i, patience);
   EXPECT_EQ(calls.wait_for(static_cast<std::size_t>(sent) + 1000).size(), static_cast<std::size_t>(sent) + 1000);

@@ -104,14 +104,14 @@ TEST_F(ChannelFiles, iteration_ends_at_the_end_and_throws_errors) {
   failing_there.send(7);
   failing_there.close("broke");
   seen.clear();
-  EXPECT_EQ(failure_of([&] {
+  EXPECT_EQ(failure_of([&, &failing = failing] {
               for (const Value& item : failing) seen.push_back(item.as_int());
             }).text,
             "broke");
   EXPECT_THAT(seen, ElementsAre(7));
   auto [lost, lost_there] = channel();
   agent->finish({errc::terminated, "gone", {}});
-  EXPECT_TRUE(failure_of([&] {
+  EXPECT_TRUE(failure_of([&lost = lost] {
                 for (const Value& item : lost) (void)item;
               }).is_connection_lost);
 }
