@@ -52,7 +52,7 @@ class Fifo {
   // A burst must not keep its memory for ever.
   void clear_taken() {
     first_ = 0;
-    if (items_.capacity() * sizeof(T) > 64 * 1024)
+    if (items_.capacity() * sizeof(T) > 64 * 1024)  // NOLINT(bugprone-sizeof-expression): T may be a pointer
       items_ = {};
     else
       items_.clear();

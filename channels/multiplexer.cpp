@@ -35,7 +35,7 @@ Multiplexer::ChannelPtr Multiplexer::open() {
     throw_error(errc::too_many_channels,
                 "too many channels: " + std::to_string(settings_.own_channels) + " may be open at a time");
   if (next_own_ >= 0xfffffffeU) throw_error(errc::too_many_channels, "this connection has used up its channel ids");
-  const auto channel = std::make_shared<ChannelState>(next_own_);
+  auto channel = std::make_shared<ChannelState>(next_own_);
   channel->claimed = true;
   add(channel);
   try {

@@ -296,7 +296,7 @@ class Value {
         return;
       }
     }
-    integer_ = static_cast<std::int64_t>(from);
+    integer_ = static_cast<std::int64_t>(from);  // NOLINT(bugprone-signed-char-misuse): a number to us
   }
   /// Becomes Kind::integer when it fits in 64 bits.
   Value(BigInt from) noexcept;

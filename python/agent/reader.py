@@ -1,9 +1,10 @@
 """From the transport to frames. Only the leader reads."""
 import sys
-import select
 
 from .task import rare
-from .wire import CUT, END, INT_COST, INT_WORD, MAX_FRAME, int_struct, iter_run, pack_head, part, read, readv, unpack_head
+from .wire import (
+    CUT, END, INT_COST, INT_WORD, MAX_FRAME, POLLIN, POLLOUT, int_struct, iter_run, open_poll, pack_head, part, read, readv,
+    unpack_head)
 from .errors import LoadError, ProtocolError
 
 
@@ -41,10 +42,10 @@ class Reader:
 
     @rare
     def await_input(self, timeout):
-        poll = select.poll()
-        poll.register(self.fd_in, select.POLLIN)
+        poll = open_poll()
+        poll.register(self.fd_in, POLLIN)
         if self.rest:
-            poll.register(self.fd_out, select.POLLOUT)
+            poll.register(self.fd_out, POLLOUT)
         ready = poll.poll(None if timeout is None else 1000 * timeout)
         return any(fd == self.fd_in for fd, _ in ready)
 

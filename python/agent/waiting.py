@@ -1,9 +1,6 @@
 """Who waits, leads (link.py), and the jobs that task.py asks for."""
-import os
-import select
-
 from .task import get_ident, monotonic, on_demand, rare
-from .wire import FLUSH_TICK, PING, TICK, allocate_lock, part, read, write
+from .wire import FLUSH_TICK, PING, POLLIN, TICK, allocate_lock, open_pipe, open_poll, part, read, set_blocking, write
 
 
 @part
@@ -149,11 +146,11 @@ class Waiting:
         a ping-pong is disturbed 500 times a second at most (under 1 %).
         """
         if self.pipe is None:
-            self.pipe = os.pipe()
-            os.set_blocking(self.pipe[1], False)
-            self.poll_all = select.poll()
-            self.poll_all.register(self.fd_in, select.POLLIN)
-            self.poll_all.register(self.pipe[0], select.POLLIN)
+            self.pipe = open_pipe()
+            set_blocking(self.pipe[1], False)
+            self.poll_all = open_poll()
+            self.poll_all.register(self.fd_in, POLLIN)
+            self.poll_all.register(self.pipe[0], POLLIN)
         while True:
             if self.jobs and not self.main_idle:
                 try:

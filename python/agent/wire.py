@@ -1,5 +1,6 @@
 """Frames as numbers and structs, limits of both sides, and what we call all the time."""
 import os
+import select
 import _thread
 from _struct import Struct
 
@@ -40,6 +41,10 @@ allocate_lock = _thread.allocate_lock
 read = os.read  # bound early: user code may replace them
 write = os.write
 getpid = os.getpid
+open_pipe = os.pipe
+set_blocking = os.set_blocking
+open_poll = select.poll
+POLLIN, POLLOUT = select.POLLIN, select.POLLOUT
 readv = getattr(os, "readv", None)  # PyPy has neither
 writev = getattr(os, "writev", None) or (lambda fd, parts: write(fd, b"".join(parts)))
 

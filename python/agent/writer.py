@@ -1,8 +1,7 @@
 """From queues to the transport."""
-import select
-
 from .task import exit_hard, get_ident, monotonic, rare
-from .wire import BATCH, BEGIN, CLOSE, END, INT, MAX_CONTROL, MAX_VECTOR, pack_head, part, u64_struct, write, writev
+from .wire import (
+    BATCH, BEGIN, CLOSE, END, INT, MAX_CONTROL, MAX_VECTOR, POLLOUT, open_poll, pack_head, part, u64_struct, write, writev)
 
 
 @part
@@ -153,6 +152,6 @@ class Writer:
 
 @rare
 def wait_writable(fd, timeout=None):
-    poll = select.poll()
-    poll.register(fd, select.POLLOUT)
+    poll = open_poll()
+    poll.register(fd, POLLOUT)
     poll.poll(timeout)

@@ -275,7 +275,7 @@ void run() {
 }  // namespace
 
 Module& module() noexcept {
-  static Module* const shared = new Module;
+  static Module* const shared = new Module;  // NOLINT(bugprone-unhandled-exception-at-new): at the start
   return *shared;
 }
 

@@ -14,6 +14,7 @@
 #include "python/native/module.hpp"
 
 // Not everywhere exported: absent, there are no stacks without the GIL.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" [[gnu::weak]] const char* _Py_DumpTracebackThreads(int fd, PyInterpreterState* interpreter,
                                                               PyThreadState* current);
 

@@ -59,7 +59,8 @@ int main(int, char** argv) {
     }
   const bool ends = mode == "return" || mode == "default" || mode == "exit" || mode == "quick_exit" ||
                     mode == "abort" || mode == "throw";
-  while (!ends) ::pause();
+  if (!ends)
+    for (;;) ::pause();
   if (mode == "exit") std::exit(7);  // destructors of `own` do not run
   if (mode == "quick_exit") std::quick_exit(8);
   if (mode == "abort") std::abort();

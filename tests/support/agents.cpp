@@ -186,7 +186,7 @@ TemporaryDirectory::~TemporaryDirectory() {
 }
 
 std::string TemporaryDirectory::write(std::string_view name, std::string_view content, bool may_be_run) const {
-  const std::string path = *this / name;
+  std::string path = *this / name;
   std::ofstream(path, std::ios::binary) << content;
   if (may_be_run) fs::permissions(path, fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec);
   return path;

@@ -10,9 +10,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
-using detail::StringOptions;
 using detail::Strings;
 
 Bytes flags(unsigned value) { return Bytes(std::string(1, static_cast<char>(value))); }
