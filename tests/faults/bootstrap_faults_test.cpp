@@ -258,7 +258,9 @@ class Bundle : public GroupTest {
 };
 
 TEST_F(Bundle, A17_flipped_bytes_are_found) {
-  for (std::size_t at = 0; at < detail::portable_bundle.size(); at += detail::portable_bundle.size() / 7) {
+  // Not the last bits before the checksum: they may be padding, and mean nothing.
+  const std::size_t end = detail::portable_bundle.size() - 8;
+  for (std::size_t at = 0; at < end; at += end / 7) {
     std::string bad(detail::portable_bundle);
     bad[at] = static_cast<char>(bad[at] ^ 0x10);
     const Outcome outcome = feed(bad);

@@ -128,6 +128,7 @@ TEST_P(LargeItems, an_item_cut_off_by_a_close_is_gone) {
         def work():
             try:
                 other.send(b"x" * 60000)  # as long as nobody takes this, the window is full
+                channel.send("full")
                 other.send(b"x" * 10000000)
             except OSError:
                 channel.send("closed")
@@ -136,6 +137,7 @@ TEST_P(LargeItems, an_item_cut_off_by_a_close_is_gone) {
         thread.join()
       )");
   Channel other = take<Channel>(channel);
+  EXPECT_EQ(take(channel), "full");
   EXPECT_THROW((void)channel.receive(50ms), TimeoutError);
   other.close();
   EXPECT_EQ(take(channel), "closed");
