@@ -79,3 +79,30 @@ def wait_until(condition, seconds=10):
     while not condition():
         assert time.monotonic() < deadline, "not in time"
         time.sleep(0.005)
+
+
+def counts(agent):
+    status = agent.status()
+    assert status["execmodel"] == "thread"
+    return status["numchannels"], status["numexecuting"]
+
+
+def alive(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def process_group(pgid):
+    members = []
+    for entry in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(entry) as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == pgid and fields[0] not in "ZX":
+            members.append(entry)
+    return members

@@ -36,10 +36,6 @@ NOT_HERE = {
     # Other words for the same.
     "test_item_that_cannot_be_read_is_an_error_of_its_receiver",  # below
     "test_item_that_cannot_be_read_ends_a_task_that_does_not_care",
-    # This one shows no source lines of <remote exec>: the latest task of that name may be another one.
-    "test_stacks_of_tasks",
-    # What an INTERRUPT of a channel that is closed does is not the same yet.
-    "test_a_channel_that_was_closed_here_still_has_its_task",
 }
 
 # An item is decoded by the thread that takes it: what is wrong inside a complete one is that
@@ -83,12 +79,11 @@ def agent():
         yield agent
 
 
-suite = load_suite("test_agent_portable")
-violations = suite.test_violation_ends_the_connection.pytestmark[0].args[1]
+suites = {name: load_suite("test_portable_" + name) for name in (
+    "callbacks", "channels", "end", "exec", "files", "flow_control", "interrupt", "item_types", "items", "protocol", "start", "status")}
+violations = suites["protocol"].test_violation_ends_the_connection.pytestmark[0].args[1]
 violations[:] = [data for data in violations if not data.endswith(NOT_A_VIOLATION[:2]) and
                  not any(part in data for part in NOT_A_VIOLATION[2:])]
-for name in "callbacks", "files", "interrupt", "items", "status":
-    load_suite("test_portable_" + name)
 
 
 def test_hello_names_the_native_agent():
