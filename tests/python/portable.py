@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from agent_controller import Agent, portable_agent
+from agent_controller import OPEN, PICKLE, Agent, frame, item_frames, portable_agent, reference
 
 BUNDLES = {False: portable_agent(False), True: portable_agent(True)}
 # What an agent waits for at its end, in s: the bundle of tests that see it wait has short times.
@@ -106,3 +106,10 @@ def process_group(pgid):
         if int(fields[2]) == pgid and fields[0] not in "ZX":
             members.append(entry)
     return members
+
+
+def hand_over_channel(agent, number, other):
+    """OPEN, and the reference as an item of another channel."""
+    agent.write(frame(OPEN, other))
+    agent.next_number = max(agent.next_number, other + 2)
+    agent.write(item_frames(number, payload=reference(other), tag=PICKLE))

@@ -7,8 +7,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from agent_controller import (  # noqa: E402
-    CLOSE, CLOSE_ERROR, LAST_MESSAGE, OPEN, PICKLE, ChannelReference, RemoteError, dumps, frame, item_frames)
-from portable import agent, pytest_generate_tests, python, start  # noqa: E402, F401
+    CLOSE, CLOSE_ERROR, LAST_MESSAGE, OPEN, PICKLE, ChannelReference, RemoteError, frame, item_frames, reference)
+from portable import agent, hand_over_channel, pytest_generate_tests, python, start  # noqa: E402, F401
 
 
 @pytest.mark.core
@@ -31,17 +31,6 @@ try:
 except channel.TimeoutError:
     channel.send("open")
 """) == [True, True, True, "negative", "open"]
-
-
-def reference(number):
-    return dumps(ChannelReference(number))
-
-
-def hand_over_channel(agent, number, other):
-    """OPEN, and the reference as an item of another channel."""
-    agent.write(frame(OPEN, other))
-    agent.next_number = max(agent.next_number, other + 2)
-    agent.write(item_frames(number, payload=reference(other), tag=PICKLE))
 
 
 ENDING = """

@@ -86,6 +86,33 @@ except KeyboardInterrupt:
         assert os.path.exists(path)
 
 
+@pytest.mark.core
+@pytest.mark.parametrize("work", [
+    "while True: pass", "time.sleep(60)", "while True: channel.isclosed()", "lock.acquire()",
+    "while True:\n        try: channel.receive()\n        except EOFError: pass"])
+def test_the_interrupt_at_the_end_needs_no_part(python, tmp_path, work):
+    """Whatever it hits: user code, a wait, or the agent's own code."""
+    path = str(tmp_path / "out")
+    with start(python, impatient=True) as agent:
+        agent.parts = {}  # whoever asks for one gets none
+        number = agent.remote_exec("""
+import threading, time
+lock = threading.Lock()
+lock.acquire()
+def work():  # in the try itself 3.11 and 3.12 would not catch what ends a `while True`
+    %s
+channel.send(0)
+try:
+    work()
+except KeyboardInterrupt:
+    with open(%r, "w") as file:
+        file.write("interrupted")
+""" % (work, path))
+        assert agent.receive(number) == 0
+        assert agent.terminate() == 0
+        assert os.path.exists(path)
+
+
 def test_atexit_functions_run_and_output_is_flushed(agent):
     agent.run("import atexit, sys\natexit.register(lambda: sys.stderr.write('bye'))")
     assert agent.terminate() == 0 and agent.stderr == b"bye"

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from agent_controller import BEGIN, CREDIT, TERMINATE, frame, item_frames  # noqa: E402
-from portable import agent, pytest_generate_tests, python, start  # noqa: E402, F401
+from portable import agent, hand_over_channel, pytest_generate_tests, python, start  # noqa: E402, F401
 
 
 # --- liveness ------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from agent_controller import (  # noqa: E402
-    BEGIN, BYTES, CLOSE, CREDIT, END, EXEC, HELLO, INT, INTERRUPT, LAST_MESSAGE, NONCE, OPEN, PING, PONG, STR,
-    TERMINATE, Agent, dumps, frame, item_frames)
+    BEGIN, BYTES, CLOSE, CREDIT, END, EXEC, HELLO, INT, INTERRUPT, LAST_MESSAGE, NEED, NONCE, OPEN, PING, PONG,
+    STR, TERMINATE, Agent, dumps, frame, item_frames)
 from portable import BUNDLES, agent, pytest_generate_tests, python, start  # noqa: E402, F401
 
 
@@ -66,6 +66,12 @@ def test_credit_above_the_window_ends_the_connection(python):
 def test_optional_frames_are_skipped(agent):
     agent.write(frame(PONG, 0, bytes(8)))  # nobody asked
     agent.write(frame(0x81, 0, b"x" * 1000) + frame(0xFF, 12345, b"") + frame(0x90, 1, b"y" * 100000))
+    assert agent.run("channel.send(1)") == [1]
+
+
+@pytest.mark.parametrize("need", [frame(NEED, 0, b"status"), frame(NEED, 7, b"\xff" * 300), frame(NEED)])
+def test_need_is_not_for_agents_and_skipped(agent, need):
+    agent.write(need)
     assert agent.run("channel.send(1)") == [1]
 
 
