@@ -185,7 +185,6 @@ TEST_P(Death, B10_texts_say_how_it_ended) {
 }
 
 TEST_P(Death, B10_python_stack_of_a_crash_is_in_the_death_record) {
-  if (!native()) GTEST_SKIP() << "portable agent: crashes leave no Python stack";
   const CrashesAreCrashes plain;
   struct Crash {
     const char* source;
@@ -232,11 +231,9 @@ TEST_P(Death, B10_deaths_are_told_apart) {
   EXPECT_THAT(lost(channel).what(), HasSubstr("killed by SIGKILL (signal 9), by this program"));
 }
 
-// With faulthandler in the agent: where in Python the crash was.
+// Where in Python the crash was, of a function with a file.
 TEST_P(Death, B10_a_crash_leaves_the_python_stack_in_the_tail) {
   const CrashesAreCrashes plain;
-  if (ask(start(), "import faulthandler; channel.send(faulthandler.is_enabled())") != Value(true))
-    GTEST_SKIP() << "this agent does not enable faulthandler";
   const auto error = lost(start().remote_exec(Source::of_function(R"(
         import ctypes, resource
         def crash_here(channel):

@@ -101,6 +101,11 @@ def item_frames(number, item=None, tag=None, payload=None, cut=65536):
     return b"".join(frame(flag | tag, number, piece) for flag, piece in zip(flags, pieces))
 
 
+def reference(number):
+    """The pickle of a channel."""
+    return dumps(ChannelReference(number))
+
+
 def part_payload(name, data):
     return bytes([len(name)]) + name.encode() + data
 
@@ -174,11 +179,11 @@ class Agent:
             raise Ended("the stream has ended" + (": " + repr(self.buffer) if self.buffer else ""))
         self.buffer += data
 
-    def read_marker(self):
+    def read_marker(self, marker=MARKER):
         deadline = time.monotonic() + self.timeout
-        while MARKER not in self.buffer:
+        while marker not in self.buffer:
             self.read_more(deadline)
-        noise, _, self.buffer = self.buffer.partition(MARKER)
+        noise, _, self.buffer = self.buffer.partition(marker)
         return noise
 
     def handshake(self):

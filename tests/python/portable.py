@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from agent_controller import Agent, portable_agent
+from agent_controller import OPEN, PICKLE, Agent, frame, item_frames, portable_agent, reference
 
 BUNDLES = {False: portable_agent(False), True: portable_agent(True)}
 # What an agent waits for at its end, in s: the bundle of tests that see it wait has short times.
@@ -79,3 +79,37 @@ def wait_until(condition, seconds=10):
     while not condition():
         assert time.monotonic() < deadline, "not in time"
         time.sleep(0.005)
+
+
+def counts(agent):
+    status = agent.status()
+    assert status["execmodel"] == "thread"
+    return status["numchannels"], status["numexecuting"]
+
+
+def alive(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def process_group(pgid):
+    members = []
+    for entry in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(entry) as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == pgid and fields[0] not in "ZX":
+            members.append(entry)
+    return members
+
+
+def hand_over_channel(agent, number, other):
+    """OPEN, and the reference as an item of another channel."""
+    agent.write(frame(OPEN, other))
+    agent.next_number = max(agent.next_number, other + 2)
+    agent.write(item_frames(number, payload=reference(other), tag=PICKLE))

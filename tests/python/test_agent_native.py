@@ -33,13 +33,11 @@ NOT_HERE = {
     # About parts.
     "test_reconfigure_without_its_part_ends_the_connection",
     "test_status_without_its_part_is_short",
+    # It is configured at the start of the interpreter, and reads no PYTHON... variables then.
+    "test_the_users_choice_of_a_file_is_respected",
     # Other words for the same.
     "test_item_that_cannot_be_read_is_an_error_of_its_receiver",  # below
     "test_item_that_cannot_be_read_ends_a_task_that_does_not_care",
-    # This one shows no source lines of <remote exec>: the latest task of that name may be another one.
-    "test_stacks_of_tasks",
-    # What an INTERRUPT of a channel that is closed does is not the same yet.
-    "test_a_channel_that_was_closed_here_still_has_its_task",
 }
 
 # An item is decoded by the thread that takes it: what is wrong inside a complete one is that
@@ -47,7 +45,7 @@ NOT_HERE = {
 NOT_A_VIOLATION = (b"\xff", b"nonsense", b"_gangway", frame(PONG, 0, bytes(8)))
 
 
-PARTS = dict.fromkeys(("interrupt", "strings", "status", "callbacks", "files", "gateway"), b"not even zlib")
+PARTS = dict.fromkeys(("interrupt", "strings", "status", "threads", "callbacks", "files", "gateway"), b"not even zlib")
 
 
 def load_suite(name):
@@ -83,12 +81,12 @@ def agent():
         yield agent
 
 
-suite = load_suite("test_agent_portable")
-violations = suite.test_violation_ends_the_connection.pytestmark[0].args[1]
+load_suite("test_wire_session")
+suites = {name: load_suite("test_portable_" + name) for name in (
+    "callbacks", "channels", "crash", "end", "exec", "files", "flow_control", "interrupt", "item_types", "items", "protocol", "start", "status")}
+violations = suites["protocol"].test_violation_ends_the_connection.pytestmark[0].args[1]
 violations[:] = [data for data in violations if not data.endswith(NOT_A_VIOLATION[:2]) and
                  not any(part in data for part in NOT_A_VIOLATION[2:])]
-for name in "callbacks", "files", "interrupt", "items", "status":
-    load_suite("test_portable_" + name)
 
 
 def test_hello_names_the_native_agent():
@@ -425,24 +423,6 @@ def test_other_interpreter_of_a_virtual_environment(tmp_path):
 def test_extension_modules_load():
     with start() as agent:
         assert agent.run("import _ctypes, _ssl, _sqlite3, _asyncio, _decimal; channel.send(1)") == [1]
-
-
-@pytest.mark.parametrize("crash, status, text", [
-    ("import ctypes; ctypes.string_at(0)", -signal.SIGSEGV, b"Fatal Python error: Segmentation fault"),
-    ("import os; os.abort()", -signal.SIGABRT, b"Fatal Python error: Aborted"),
-    ("import os, signal; os.kill(os.getpid(), signal.SIGFPE)", -signal.SIGFPE, b"Fatal Python error: Floating point exception"),
-    ("import os, signal; os.kill(os.getpid(), signal.SIGBUS)", -signal.SIGBUS, b"Fatal Python error: Bus error"),
-    ("import ctypes; ctypes.pythonapi.Py_FatalError(b'on purpose')", -signal.SIGABRT, b"on purpose"),
-])
-@pytest.mark.parametrize("closed", [False, True])
-def test_crash_leaves_its_stack_on_stderr(crash, status, text, closed):
-    with start() as agent:
-        agent.remote_exec("def crash():\n    %s%s\ncrash()" % ("import os; os.close(2); " if closed else "", crash), file="/x/y.py")
-        assert agent.finish() == status
-        if closed:
-            assert agent.stderr == b""
-        else:
-            assert text in agent.stderr and b'File "/x/y.py", line 2 in crash' in agent.stderr
 
 
 def test_stack_overflow_is_a_crash_with_a_stack():

@@ -8,12 +8,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from agent_controller import (  # noqa: E402
-    BEGIN, CREDIT, END, PICKLE, RECONFIGURE, STR, ChannelReference, RemoteError, dumps, frame, item_frames)
+    BEGIN, CREDIT, END, PICKLE, RECONFIGURE, STR, ChannelReference, RemoteError, frame, item_frames, reference)
 from portable import agent, pytest_generate_tests, python, start  # noqa: E402, F401
-
-
-def reference(number):
-    return dumps(ChannelReference(number))
 
 
 UNREADABLE = {

@@ -1,7 +1,6 @@
 """Parts of the portable agent that the controller has and sends (spec-docs/wire.md, section 8)."""
 import os
 import sys
-import time
 import zlib
 
 import pytest

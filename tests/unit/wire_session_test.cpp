@@ -35,6 +35,22 @@ the next offset or the end of the frame.
 The nonce is `00112233445566778899aabbccddeeff`, the window 1,024 bytes.
 )";
 
+// What the agent's frames come from: tests/python/test_wire_session.py has a real agent run it.
+constexpr std::string_view task = R"(channel.send(6 * 7)
+channel.send("gr\u00fc\u00df")
+channel.send(b"")
+channel.send({"name": "\u00e4", "list": [1, 2.5, None, True], "big": -2 ** 64})
+channel.receive()
+channel.receive()
+import threading
+arrived = threading.Event()
+other = channel.gateway.newchannel()
+other.setcallback(lambda item: arrived.set())
+channel.send(other)
+del other
+arrived.wait()
+)";
+
 Value controller_hello() {
   Bytes nonce;
   for (unsigned i = 0; i < 16; ++i) nonce.push_back(static_cast<std::byte>(i * 0x11));
@@ -172,9 +188,11 @@ class Session {
     remark("OPEN, and EXEC as the channel's first item.");
     EXPECT_EQ(controller_.machine.open()->id, 1U);
     send(controller_, 1, ItemKind::exec,
-         detail::encode_pickle(Dict{{"source", "channel.send(6 * 7)\n"}, {"file", "task.py"}}));
+         detail::encode_pickle(Dict{{"source", std::string(task)}, {"file", "task.py"}}));
     controller_says();
     EXPECT_THAT(agent_.events.back(), ::testing::StartsWith("exec 1 "));
+    remark("The agent has taken EXEC, which has cost more than a quarter of the window.");
+    agent_says();
 
     title("Items");
     remark("An int of 64 bits, a str and bytes that are a whole item travel raw; everything else is a pickle.");
@@ -195,14 +213,14 @@ class Session {
 
     title("An item that is larger than the window");
     remark(
-        "2,000 bytes, in frames as the credit allows: EXEC has cost some of it already. The agent\n"
-        "grants what has arrived, because nothing waits before this item and its sender cannot\nfinish it.");
-    send(controller_, 1, Bytes(std::string(2000, 'x')));
+        "3,000 bytes, in frames as the credit allows. The agent grants what has arrived, because\n"
+        "nothing waits before this item and its sender cannot finish it.");
+    send(controller_, 1, Bytes(std::string(3000, 'x')));
     for (int round = 0; round < 4; ++round) {
       controller_says();
       agent_says();
     }
-    EXPECT_EQ(take(agent_, 1), Value(Bytes(std::string(2000, 'x'))));
+    EXPECT_EQ(take(agent_, 1), Value(Bytes(std::string(3000, 'x'))));
     remark("The agent's user takes it: the rest of its cost comes back.");
     agent_says();
 
@@ -222,16 +240,20 @@ class Session {
 
     title("A channel of the agent's");
     remark(
-        "The agent opens channel 2, sends a reference to it as an item, and says that it will only\n"
-        "receive there. The controller uses it.");
+        "The task goes on. It opens channel 2, sends a reference to it as an item, and drops it; as it\n"
+        "has a callback there, that says that it will only receive. The controller uses it.");
+    send(controller_, 1, "go on");
+    controller_says();
+    EXPECT_EQ(take(agent_, 1), Value("go on"));
     EXPECT_EQ(agent_.machine.open()->id, 2U);
     send(agent_, 1, ItemKind::pickle,
          bytes_of(std::string_view("\x80\x04\x8c\x08_gangway\x8c\x07"
                                    "channel\x93K\x02\x85R.",
                                    27)));
-    agent_.machine.last_message(*agent_.machine.find(2));
     agent_says();
     EXPECT_TRUE(controller_.machine.claim(2));
+    agent_.machine.last_message(*agent_.machine.find(2));
+    agent_says();
     (void)controller_.take_all(controller_.machine.find(1));
     send(controller_, 2, "on two");
     controller_says();
@@ -316,9 +338,9 @@ class Replay {
     for (std::size_t i = 0; taken && i < ends_.size() && from < size; from = ends_[i++]) {
       (void)at.output();
       taken = at.machine.feed(stream_.span().subspan(from, std::min(ends_[i], size) - from));
-      if (items == nullptr) continue;
       for (const auto& channel : at.machine.channels())
-        for (Bytes& item : at.take_all(channel)) (*items)[channel->id].push_back(std::move(item));
+        for (Bytes& item : at.take_all(channel))
+          if (items != nullptr) (*items)[channel->id].push_back(std::move(item));
     }
     failure = at.machine.failure();
     at.machine.fail(errc::connection_lost);
