@@ -88,6 +88,25 @@ TEST_F(BootstrapOf, A8_python_that_never_answers_is_given_up_in_time) {
   EXPECT_TRUE(wait_for_no_survivors(cookie(), 3s));
 }
 
+// The deadline of a start may pass in any of its phases.
+TEST_P(Bootstrap, A5_a_start_that_is_given_little_time_works_or_fails_and_leaves_nobody) {
+  int started = 0, late = 0;
+  for (int ms = 1; ms <= 60; ++ms) {
+    try {
+      Gateway gateway = start("connect_timeout=" + std::to_string(ms) + "ms");
+      ASSERT_EQ(ask(gateway, "channel.send(1)"), 1);
+      gateway.exit();
+      ++started;
+    } catch (const StartError& error) {
+      ASSERT_EQ(error.code(), errc::bootstrap_timeout) << ms << " ms: " << error.what();
+      ++late;
+    }
+  }
+  EXPECT_EQ(started + late, 60);
+  EXPECT_TRUE(group().empty());
+  EXPECT_TRUE(wait_for_no_agents());
+}
+
 TEST_P(Bootstrap, A10_deleted_directory_and_no_home) {
   Gateway gateway =
       group().makegateway(wrapped("mkdir gone-$$ && cd gone-$$ && rmdir ../gone-$$; unset HOME\nexec \"$@\""));

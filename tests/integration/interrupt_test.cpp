@@ -144,6 +144,17 @@ TEST_P(Interrupts, at_once_after_the_request_are_not_lost) {
   expect_usable(gateway);
 }
 
+TEST_P(Interrupts, as_a_task_begins_to_wait_are_not_lost) {
+  Gateway gateway = start();
+  for (int thread = 0; thread < 2; ++thread) {
+    const Channel first = thread == 0 ? Channel() : occupy_main_thread(gateway);
+    for (int i = 0; i < 100; ++i) {
+      Channel channel = begun(gateway, i % 2 == 0 ? receiving : waiting);
+      ASSERT_TRUE(channel.interrupt(patience)) << i;
+    }
+  }
+}
+
 TEST_P(Interrupts, that_come_late_never_hit_the_next_task) {
   Gateway gateway = start();
   int hit = 0;

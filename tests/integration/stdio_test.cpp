@@ -280,6 +280,127 @@ TEST_P(OutputKeys, callback_is_told_which_task_printed) {
   EXPECT_TRUE(eventually([&] { return told.text(OutputStream::err, 0) == "raw\nlast words\n"; }));
 }
 
+TEST_P(OutputKeys, c_code_children_and_threads_print_for_the_only_task) {
+  Collected told;
+  Gateway gateway = start("stdout=callback");
+  gateway.set_output(told.callback());
+  Channel channel = gateway.remote_exec(R"(
+        import ctypes, os, subprocess, sys, threading
+        libc = ctypes.CDLL(None)
+        libc.puts(b"puts")
+        os.write(1, b"raw\n")
+        os.system("echo system")
+        subprocess.check_call(["sh", "-c", "echo subprocess"])
+        thread = threading.Thread(target=print, args=("thread",))
+        thread.start()
+        thread.join()
+        pid = os.fork()
+        if not pid:
+            print("forked")
+            os._exit(0)
+        os.waitpid(pid, 0)
+        sys.stdout.buffer.write(b"buffer\n")
+        libc.printf(b"no line feed")
+        print("nor here", end="")
+      )");
+  channel.waitclose(patience);
+  const auto all = [&] { return told.text(OutputStream::out, channel.id()); };
+  EXPECT_TRUE(eventually([&] {
+    const std::string text = all();
+    for (const char* const part :
+         {"puts\n", "raw\n", "system\n", "subprocess\n", "thread\n", "forked\n", "buffer\n", "no line feed", "nor here"})
+      if (text.find(part) == text.npos) return false;
+    return true;
+  })) << all();
+  for (const Output& output : told.all()) EXPECT_EQ(output.channel, channel.id()) << output.text;
+}
+
+TEST_P(OutputKeys, all_that_a_task_prints_is_sent_before_its_channel_closes) {
+  Collected told;
+  Gateway gateway = start("stdout=callback");
+  gateway.set_output(told.callback());
+  for (int i = 0; i < 20; ++i) {
+    Channel channel = gateway.remote_exec(R"(
+          import ctypes, os
+          print("one")
+          os.write(1, b"two\n")
+          ctypes.CDLL(None).puts(b"three")
+          print("four", end="")
+        )");
+    channel.waitclose(patience);
+    // The items are here; only the callback thread may be behind.
+    EXPECT_TRUE(eventually([&] {
+      return told.text(OutputStream::out, channel.id()).size() == std::string("one\ntwo\nthree\nfour").size();
+    })) << told.text(OutputStream::out, channel.id());
+  }
+}
+
+TEST_P(OutputKeys, tasks_that_print_at_the_same_time_keep_their_lines) {
+  Collected told;
+  Gateway gateway = start("stdout=callback");
+  gateway.set_output(told.callback());
+  std::vector<Channel> channels;
+  for (int i = 0; i < 4; ++i)
+    channels.push_back(gateway.remote_exec(Source::of_function(R"(
+          def work(channel, letter):
+              channel.send(1)
+              channel.receive()
+              for i in range(300):
+                  for piece in range(4): print(letter * 25, end="\n" if piece == 3 else "")
+        )",
+                                                               "work"),
+                                           {{"letter", std::string(1, static_cast<char>('a' + i))}}));
+  for (Channel& channel : channels) EXPECT_EQ(take(channel), 1);
+  for (Channel& channel : channels) channel.send(nullptr);
+  for (Channel& channel : channels) channel.waitclose(patience);
+  for (std::size_t i = 0; i < channels.size(); ++i) {
+    std::string wanted;
+    for (int line = 0; line < 300; ++line) wanted += std::string(100, static_cast<char>('a' + i)) + "\n";
+    EXPECT_TRUE(eventually([&] { return told.text(OutputStream::out, channels[i].id()) == wanted; })) << i;
+  }
+  for (const Output& output : told.all()) EXPECT_TRUE(output.text.ends_with('\n'));
+}
+
+TEST_P(OutputKeys, a_long_line_comes_whole) {
+  Collected told;
+  Gateway gateway = start("stdout=callback");
+  gateway.set_output(told.callback());
+  gateway.remote_exec("print('x' * 300000)").waitclose(patience);
+  EXPECT_TRUE(eventually([&] { return told.text(OutputStream::out) == std::string(300'000, 'x') + "\n"; }));
+}
+
+TEST_P(OutputKeys, terminate_ends_tasks_that_wait_for_a_reader_of_their_output) {
+  Gateway gateway = start("stdout=callback//window=16K");
+  Channel printing = gateway.remote_exec("channel.send(1)\nfor i in range(3000): print('x' * 999)");
+  EXPECT_EQ(take(printing), 1);
+  // Both with what Python code writes, and with what comes by the descriptor.
+  Channel raw = gateway.remote_exec("import os\nchannel.send(1)\nfor i in range(3000): os.write(1, b'x' * 999 + b'\\n')");
+  EXPECT_EQ(take(raw), 1);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_TRUE(group().terminate(10s).killed.empty());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 4s) << "what they print is dropped from then on";
+}
+
+TEST_P(OutputKeys, terminate_ends_a_flood_in_time) {
+  Gateway gateway = start("stdout=callback");
+  Collected told;
+  gateway.set_output([](const Output&) {});
+  Channel channel = gateway.remote_exec("channel.send(1)\nwhile True: print('x' * 99)");
+  EXPECT_EQ(take(channel), 1);
+  const auto begin = std::chrono::steady_clock::now();
+  (void)group().terminate(300ms);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 300ms + 2s);
+}
+
+TEST_P(OutputKeys, an_interrupt_ends_a_task_that_waits_for_a_reader_of_its_output) {
+  Gateway gateway = start("stdout=callback//window=16K");
+  Channel channel = gateway.remote_exec("channel.send(1)\nwhile True: print('x' * 999)");
+  EXPECT_EQ(take(channel), 1);
+  EXPECT_THROW(channel.waitclose(100ms), TimeoutError);
+  gateway.set_output([](const Output&) {});
+  EXPECT_TRUE(channel.interrupt(patience));
+}
+
 TEST_P(OutputKeys, what_came_before_the_callback_waits_for_it) {
   Collected told;
   Gateway gateway = start("stdout=callback");
