@@ -101,7 +101,7 @@ class Receiver:
         cost = size
         if word & BEGIN:
             if item or tag not in (PICKLE, BYTES, STR, EXEC):
-                raise ProtocolError("kind %#x within an item, or unknown" % (word & 0xFF))
+                raise ProtocolError("kind %#x within an item" % (word & 0xFF))
             total = size
             if not word & END:
                 if size < 9:

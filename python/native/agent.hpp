@@ -153,6 +153,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   class Inquiry;
   [[nodiscard]] detail::Clock::duration gil_silence(detail::Clock::duration busy);
   void reply_status(std::uint64_t number, detail::Clock::duration silence);
+  void tell_tasks(Dict& status);
   void reply_stacks(std::uint64_t number, std::string text);
   [[nodiscard]] ThreadRoles roles();
   void interrupt_thread(ThreadId thread);

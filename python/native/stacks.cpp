@@ -1,6 +1,7 @@
 #include "python/native/stacks.hpp"
 
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -152,7 +153,13 @@ std::string stacks_without_gil(const ThreadRoles& roles, std::chrono::duration<d
 int gil_holder() noexcept {
   if constexpr (!gil_holder_is_known) return 0;  // later versions tell the thread's own state
   const PyThreadState* const holder = _PyThreadState_UncheckedGet();
-  return holder == nullptr ? 0 : static_cast<int>(number_of(*holder));
+  if (holder == nullptr) return 0;
+  // Its thread may end, and free it, at this very moment: the kernel reads it, who may fail.
+  alignas(PyThreadState) std::array<std::byte, sizeof(PyThreadState)> copy;
+  const iovec to{copy.data(), copy.size()};
+  const iovec from{const_cast<PyThreadState*>(holder), copy.size()};
+  if (::process_vm_readv(::getpid(), &to, 1, &from, 1, 0) != static_cast<ssize_t>(copy.size())) return 0;
+  return static_cast<int>(number_of(*reinterpret_cast<const PyThreadState*>(copy.data())));
 }
 
 }  // namespace gangway::python

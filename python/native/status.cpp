@@ -186,14 +186,18 @@ std::optional<Value> Agent::on_status(std::uint64_t number, std::size_t) {
 }
 
 void Agent::reply_status(std::uint64_t number, Clock::duration silence) {
-  const auto now = Clock::now();
   Dict status{{"numchannels", connection_->live_channels()}, {"execmodel", hello_.execmodel}};
   for (const char* const key : {"pid", "agent", "version", "python"}) status[key] = *answer_.as_dict().find(key);
-  status["uptime"] = seconds(now - started_);
+  status["uptime"] = seconds(Clock::now() - started_);
   if (const auto memory = resident_memory()) status["memory"] = *memory;
   status["queued"] = connection_->queued(most_told);
   status["unresponsive"] = seconds(silence);
+  tell_tasks(status);
+  connection_->reply_status(number, Value(std::move(status)));
+}
 
+void Agent::tell_tasks(Dict& status) {
+  const auto now = Clock::now();
   const std::lock_guard lock(mutex_);
   status["numexecuting"] = tasks_.size() + jobs_.size();
   std::vector<std::pair<std::uint32_t, const Task*>> running;
@@ -209,7 +213,6 @@ void Agent::reply_status(std::uint64_t number, Clock::duration silence) {
   for (const auto& [channel, task] : running) add(channel, task->source, task->arrived, task->tid);
   for (const Job& job : jobs_) add(job.channel->id, source_of(job.request), job.arrived, 0);
   status["tasks"] = std::move(tasks);
-  connection_->reply_status(number, Value(std::move(status)));
 }
 
 // --- STACKS

@@ -68,20 +68,21 @@ TEST_P(Guarantees, G1_every_sender_of_a_channel_keeps_its_order_in_both_directio
             channel.send((sender, number, filling))
             if counts == {0: 500, 1: 500, 2: 500, 3: 500}: break
       )");
-  std::vector<std::thread> threads;
+  std::vector<std::future<void>> sending;
   for (int sender = 0; sender < senders; ++sender)
-    threads.emplace_back(
-        [sender, channel]() mutable {  // some in one frame, some in several, some larger than the window
-          for (int number = 0; number < items; ++number)
-            channel.send(Tuple{sender, number, zeros(number % 50 == 0 ? 200'000 : 10)}, patience);
-        });
+    sending.push_back(
+        std::async(std::launch::async,
+                   [sender, channel]() mutable {  // some in one frame, some in several, some larger than the window
+                     for (int number = 0; number < items; ++number)
+                       channel.send(Tuple{sender, number, zeros(number % 50 == 0 ? 200'000 : 10)}, patience);
+                   }));
   std::vector<int> next(senders);
   for (int i = 0; i < senders * items; ++i) {
     const Value item = take(channel);
     ASSERT_EQ(item.as_tuple()[1], next[static_cast<std::size_t>(item.as_tuple()[0].as_int())]++);
   }
   EXPECT_THROW((void)take(channel), EndOfChannel);
-  for (std::thread& thread : threads) thread.join();
+  for (auto& sent : sending) sent.get();
 }
 
 TEST_P(Guarantees, G1_what_arrives_from_an_agent_that_is_killed_is_a_prefix) {

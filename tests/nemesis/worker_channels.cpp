@@ -2,6 +2,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <sstream>
@@ -102,7 +103,8 @@ void add_opened(World& world, const std::shared_ptr<Host>& host, const Tuple& of
 
 constexpr const char* end_marker = "the end marker";  // of callbacks
 
-/// Something that is waited for without a thread, and may be cancelled.
+/// Something that is waited for without a thread, and may be cancelled; then it is begun on
+/// the executor of its handler, because a cancellation slot belongs to that.
 struct Pending {
   ConversationPtr talk;  // the others refer to it
   Turn turn;
@@ -234,13 +236,15 @@ void Worker::async_send(const ConversationPtr& talk, const Operation& operation)
     if (at + 1 < count || operation.pick % 2 == 0) {
       channel.async_send(item, handler);
     } else {  // only the last one can be taken back without leaving a gap
-      Pending::cancel_later(row, handlers_, operation.time);
-      channel.async_send(
-          item, boost::asio::bind_executor(handlers_, boost::asio::bind_cancellation_slot(
-                                                          row->cancel.slot(), [row, handler](error_code error) {
-                                                            row->completed();
-                                                            handler(error);
-                                                          })));
+      boost::asio::post(handlers_, [this_pool = &handlers_, row, channel, item, handler, operation]() mutable {
+        Pending::cancel_later(row, *this_pool, operation.time);
+        channel.async_send(
+            item, boost::asio::bind_executor(*this_pool, boost::asio::bind_cancellation_slot(
+                                                             row->cancel.slot(), [row, handler](error_code error) {
+                                                               row->completed();
+                                                               handler(error);
+                                                             })));
+      });
     }
   }
 }
@@ -283,13 +287,15 @@ void Worker::async_receive(const ConversationPtr& talk, const Operation& operati
   if (operation.pick % 4 == 0) {
     channel.async_receive(handler);
   } else {
-    Pending::cancel_later(pending, handlers_, operation.time);
-    channel.async_receive(boost::asio::bind_executor(
-        handlers_, boost::asio::bind_cancellation_slot(pending->cancel.slot(),
-                                                       [pending, handler](error_code error, const Value& item) {
-                                                         pending->completed();
-                                                         handler(error, item);
-                                                       })));
+    boost::asio::post(handlers_, [this_pool = &handlers_, pending, channel, handler, operation]() mutable {
+      Pending::cancel_later(pending, *this_pool, operation.time);
+      channel.async_receive(boost::asio::bind_executor(
+          *this_pool, boost::asio::bind_cancellation_slot(pending->cancel.slot(),
+                                                          [pending, handler](error_code error, const Value& item) {
+                                                            pending->completed();
+                                                            handler(error, item);
+                                                          })));
+    });
   }
 }
 

@@ -2,6 +2,7 @@
 import os
 import struct
 import sys
+import time
 
 import pytest
 
@@ -181,3 +182,16 @@ def test_reconfigure_without_its_part_ends_the_connection(agent):
     agent.write(frame(RECONFIGURE, 1, b"2"))
     assert agent.finish() == 0
     assert b"the part 'strings' was not sent" in agent.stderr
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("here", range(10))
+def test_large_item_may_arrive_in_two_at_any_byte_of_its_head(agent, here):
+    number = agent.remote_exec("channel.send('ready')\nchannel.send(channel.receive())")
+    assert agent.receive(number) == "ready"
+    item = bytes(range(256)) * 1000
+    frames = item_frames(number, item)
+    agent.write(frames[:8 + here])
+    time.sleep(0.02)  # for the agent to read it
+    agent.write(frames[8 + here:])
+    assert agent.receive(number) == item
