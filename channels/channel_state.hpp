@@ -13,6 +13,7 @@
 
 #include <boost/system/error_code.hpp>
 #include <gangway/bytes.hpp>
+#include <gangway/error.hpp>
 
 #include "channels/fifo.hpp"
 #include "channels/write_queue.hpp"
@@ -47,10 +48,9 @@ class OutItem : public WriteQueue::Borrowed {
   /// Everything has been written or copied, or nothing more will be.
   virtual void finished(boost::system::error_code error) = 0;
 
-  void on_written(std::size_t size) final {
-    borrowed -= size;
-    if (borrowed == 0 && begun && cut == payload.size()) finished({});
-  }
+  void on_written(std::size_t size) final { given_back(size, {}); }
+  // Its channel was closed, see Multiplexer::close().
+  void on_forgotten(std::size_t size) final { given_back(size, errc::channel_closed); }
 
   const ItemKind kind;
   std::span<const std::byte> payload;
@@ -60,6 +60,12 @@ class OutItem : public WriteQueue::Borrowed {
 
  protected:
   ~OutItem() = default;
+
+ private:
+  void given_back(std::size_t size, boost::system::error_code result) {
+    borrowed -= size;
+    if (borrowed == 0 && begun && cut == payload.size()) finished(result);
+  }
 };
 
 /// Somebody who waits for something to arrive on a channel, or for its end.

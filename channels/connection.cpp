@@ -250,6 +250,7 @@ void Connection::flush() {
 }
 
 bool Connection::drained() {
+  if (fork_.in_child()) return true;
   const std::lock_guard lock(mutex_);
   write_out();
   return stream_over_ || write_failed_ || !machine_.has_output();
@@ -366,6 +367,7 @@ std::shared_ptr<ChannelHandle> Connection::handle_of(const ChannelPtr& channel) 
 // --- the connection
 
 void Connection::send_terminate() {
+  if (fork_.in_child()) return;
   const std::lock_guard lock(mutex_);
   machine_.terminate();
   write_out();
@@ -397,6 +399,7 @@ bool Connection::wait_ready(Deadline deadline) {
 bool Connection::wait_finished(Deadline deadline) { return wait_state(finished_, deadline); }
 
 bool Connection::ready() {
+  if (fork_.in_child()) return false;
   const std::lock_guard lock(mutex_);
   return ready_;
 }
@@ -415,6 +418,7 @@ std::size_t Connection::live_channels() {
 
 Dict Connection::queued(std::size_t most) {
   Dict result;
+  if (fork_.in_child()) return result;
   const std::lock_guard lock(mutex_);
   for (const ChannelPtr& channel : machine_.channels()) {
     if (result.size() == most) break;
@@ -425,11 +429,13 @@ Dict Connection::queued(std::size_t most) {
 }
 
 std::string Connection::noise() {
+  if (fork_.in_child()) return {};
   const std::lock_guard lock(mutex_);
   return preamble_ ? std::string(preamble_->noise()) : noise_;
 }
 
 void Connection::finish(ConnectionEnd end) {
+  if (fork_.in_child()) return;
   std::shared_ptr<Owner> owner;
   {
     const std::lock_guard lock(mutex_);

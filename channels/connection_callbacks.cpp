@@ -121,6 +121,7 @@ void Connection::set_sink(const ChannelPtr& channel, std::shared_ptr<ArrivalSink
 }
 
 void Connection::remove_sink(const ChannelPtr& channel) {
+  if (fork_.in_child()) return;
   const std::lock_guard lock(mutex_);
   channel->callback.reset();
 }

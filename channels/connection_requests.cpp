@@ -52,6 +52,7 @@ std::string Connection::stacks(Deadline deadline) {
 }
 
 void Connection::send_ping() {
+  if (fork_.in_child()) return;
   const std::lock_guard lock(mutex_);
   machine_.ping(0);
   write_out();

@@ -85,6 +85,7 @@ void Multiplexer::close(const ChannelPtr& channel, std::optional<std::string_vie
     channel->closed = true;
     return;
   }
+  const std::size_t before = control_.size();
   if (error) {
     // Of a longer one the end, where the message is.
     const std::string text = with_question_marks(end_of(*error, limits::error_text));
@@ -92,24 +93,38 @@ void Multiplexer::close(const ChannelPtr& channel, std::optional<std::string_vie
   } else {
     control(ControlKind::close, channel->id);
   }
-  channel->closed = true;
-  forget(channel, errc::channel_closed);
+  try {
+    forget(channel, Sends::fail);
+  } catch (...) {  // no memory: nothing has happened
+    control_.resize(before);
+    throw;
+  }
 }
 
-void Multiplexer::forget(const ChannelPtr& channel, boost::system::error_code error) {
+// Nothing of this side's waits, and neither side will send more.
+void Multiplexer::close_at_end(const ChannelPtr& channel) {
+  control(ControlKind::close, channel->id);
+  forget(channel, Sends::keep);
+}
+
+// What takes memory comes first. The frames of sends that fail are written to their end,
+// from a copy.
+void Multiplexer::forget(const ChannelPtr& channel, Sends sends) {
+  // The peer may have closed it before the item that refers to it was taken.
+  const bool may_be_claimed = !own(channel->id) && !channel->claimed && (!channel->arrived.empty() || channel->error);
+  if (may_be_claimed) unclaimed_.emplace(channel->id, channel);
+  if (sends == Sends::fail) queue_.forget(channel->id);
+
   if (channels_.erase(channel->id) > 0) --(own(channel->id) ? own_open_ : peer_open_);
+  channel->closed = true;
   channel->sendable = channel->receivable = false;
   channel->assembly.reset();
-  fail_sends(*channel, error);
-  // The peer may have closed it before the item that refers to it was taken.
-  if (!own(channel->id) && !channel->claimed && (!channel->arrived.empty() || channel->error)) {
-    unclaimed_.emplace(channel->id, channel);
-    if (unclaimed_.size() > settings_.peer_channels) {
-      release_unclaimed(*unclaimed_.begin()->second);
-      unclaimed_.erase(unclaimed_.begin());
-    }
-  } else {
+  fail_sends(*channel, errc::channel_closed);
+  if (!may_be_claimed) {
     release_unclaimed(*channel);
+  } else if (unclaimed_.size() > settings_.peer_channels) {
+    release_unclaimed(*unclaimed_.begin()->second);
+    unclaimed_.erase(unclaimed_.begin());
   }
   events_.on_end(channel);
 }

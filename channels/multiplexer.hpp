@@ -115,8 +115,9 @@ class Multiplexer final : private FrameParser::Sink {
   /// The first item that waits; grants its cost to the sender.
   [[nodiscard]] std::optional<InItem> take(ChannelState& channel);
 
-  /// Ends a channel for both directions. Sends that wait on it fail. Idempotent. What of
-  /// the error text is not UTF-8 becomes question marks.
+  /// Ends a channel for both directions. Sends that are not all written fail; their frames that
+  /// have begun go out. Idempotent. What of the error text is not UTF-8 becomes question marks.
+  /// When memory runs out, nothing has happened.
   void close(const ChannelPtr& channel, std::optional<std::string_view> error = {});
   /// Nothing more is sent on the channel, beyond what waits already.
   void last_message(ChannelState& channel);
@@ -176,7 +177,10 @@ class Multiplexer final : private FrameParser::Sink {
   [[nodiscard]] bool hold_unclaimed(ChannelState& channel, std::uint64_t cost) noexcept;
   void release_unclaimed(ChannelState& channel) noexcept;
   void add(const ChannelPtr& channel);
-  void forget(const ChannelPtr& channel, boost::system::error_code error);
+  /// What becomes of those that are in frames, all of them, and not yet written.
+  enum class Sends { fail, keep };
+  void forget(const ChannelPtr& channel, Sends sends);
+  void close_at_end(const ChannelPtr& channel);
   void fail_sends(ChannelState& channel, boost::system::error_code error);
 
   void grant(ChannelState& channel);

@@ -168,15 +168,12 @@ bool Multiplexer::on_channel_frame(ControlKind kind, const ChannelPtr& channel, 
   switch (kind) {
     case ControlKind::credit: return on_credit(channel, load_little<std::uint64_t>(payload.data()));
     case ControlKind::close_error: channel->error = std::string(as_text(payload)); [[fallthrough]];
-    case ControlKind::close:
-      channel->closed = true;
-      forget(channel, errc::channel_closed);
-      return true;
+    case ControlKind::close: forget(channel, Sends::fail); return true;
     case ControlKind::last_message:
       channel->receivable = false;
       channel->assembly.reset();
       if (!channel->sendable && !channel->last_message_due)
-        close(channel);  // neither side will send: it is over
+        close_at_end(channel);
       else
         events_.on_end(channel);
       return true;

@@ -43,6 +43,7 @@ void Multiplexer::send(const ChannelPtr& channel, OutItem& item) {
     item.finished(errc::channel_closed);
     return;
   }
+  item.group = channel->id;
   channel->outgoing.push(&item);
   try {
     take_turn(channel);
@@ -73,14 +74,13 @@ void Multiplexer::send_due_last_message(ChannelState& channel) {
   if (channel.receivable)
     control(ControlKind::last_message, channel.id);
   else if (const ChannelPtr live = find(channel.id))
-    close(live);
+    close_at_end(live);
 }
 
+// What of them is in frames is written, or forgotten by the queue.
 void Multiplexer::fail_sends(ChannelState& channel, boost::system::error_code error) {
   while (!channel.outgoing.empty()) {
-    OutItem& item = *channel.outgoing.front();
-    queue_.forget(item);  // which may take memory: the others are still there then
-    channel.outgoing.pop();
+    OutItem& item = *channel.outgoing.pop();
     item.borrowed = 0;
     item.finished(error);
   }

@@ -46,14 +46,17 @@ void WriteQueue::append_frame(const FrameHeader& header, std::span<const std::by
   size_ += payload.size();
 }
 
-void WriteQueue::forget(Borrowed& owner) {
-  if (std::none_of(segments_.begin(), segments_.end(), [&](const Segment& s) { return s.owner == &owner; })) return;
+void WriteQueue::forget(std::uint32_t group) {
+  const auto goes = [group](const Segment& segment) {
+    return segment.owner != nullptr && segment.owner->group == group;
+  };
+  if (std::none_of(segments_.begin(), segments_.end(), goes)) return;
   std::vector<std::byte> copied;
   copied.reserve(size_);
   std::deque<Segment> segments;
   const std::byte* from = copied_.data() + copied_begin_;
   for (const Segment& segment : segments_) {
-    if (segment.borrowed != nullptr && segment.owner != &owner) {
+    if (segment.borrowed != nullptr && !goes(segment)) {
       segments.push_back(segment);
       continue;
     }
@@ -65,7 +68,9 @@ void WriteQueue::forget(Borrowed& owner) {
   }
   copied_ = std::move(copied);
   copied_begin_ = 0;
-  segments_ = std::move(segments);
+  segments_.swap(segments);
+  for (const Segment& segment : segments)
+    if (goes(segment)) segment.owner->on_forgotten(segment.size);
 }
 
 std::span<const iovec> WriteQueue::gather(std::span<iovec> pieces) const {

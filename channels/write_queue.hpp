@@ -2,12 +2,13 @@
 // written from where they are.
 //
 // No I/O: whoever owns it writes what gather() gives and reports it by consume(). When
-// memory runs out, an append throws and has appended nothing.
+// memory runs out, append and forget throw and have changed nothing.
 #pragma once
 
 #include <sys/uio.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <span>
@@ -23,6 +24,10 @@ class WriteQueue {
   class Borrowed {
    public:
     virtual void on_written(std::size_t size) = 0;
+    /// So much of it will be written from a copy: see forget().
+    virtual void on_forgotten(std::size_t size) = 0;
+
+    std::uint32_t group = 0;  // those that are forgotten together
 
    protected:
     ~Borrowed() = default;
@@ -34,8 +39,8 @@ class WriteQueue {
   void append_frame(const FrameHeader& header, std::span<const std::byte> prefix, std::span<const std::byte> payload,
                     Borrowed& owner);
 
-  /// The owner's payload is about to go away: what is not yet written of it is copied.
-  void forget(Borrowed& owner);
+  /// The payloads of a group are about to go away: what is not yet written of them is copied.
+  void forget(std::uint32_t group);
 
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }

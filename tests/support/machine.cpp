@@ -1,5 +1,8 @@
 #include "tests/support/machine.hpp"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -116,5 +119,40 @@ void Machine::on_part(std::string_view name, std::span<const std::byte> zlib) {
   events.push_back("part " + std::string(name) + " " + std::to_string(zlib.size()));
 }
 void Machine::on_need(std::string_view name) { events.push_back("need " + std::string(name)); }
+
+void open_channels(Machine& at, const Ids& ids) {
+  (void)at.machine.open();
+  at.machine.close(at.machine.open());
+  ASSERT_TRUE(at.feed(frame(ControlKind::open, ids.peer_closed) + frame(ControlKind::close, ids.peer_closed)));
+  ASSERT_TRUE(at.feed(frame(ControlKind::open, ids.peer)));
+  (void)at.output();
+  at.events.clear();
+}
+
+void check_frames(const std::vector<FrameRow>& table) {
+  for (const FrameRow& row : table) {
+    SCOPED_TRACE(std::string(row.what) + (row.side == Side::controller ? ", to a controller" : ", to an agent"));
+    // In one piece, byte by byte, and cut once at every place.
+    for (std::size_t step : {row.frames.size(), std::size_t{1}, std::size_t{9}}) {
+      Machine at(Machine::small(row.side));
+      open_channels(at, ids_of(row.side));
+      bool taken = true;
+      for (std::span<const std::byte> rest = row.frames.span(); taken && !rest.empty();) {
+        const auto piece = rest.first(std::min(step, rest.size()));
+        taken = at.machine.feed(piece);
+        rest = rest.subspan(piece.size());
+      }
+      EXPECT_EQ(taken, row.failure[0] == '\0') << at.machine.failure();
+      EXPECT_THAT(at.machine.failure(), ::testing::HasSubstr(row.failure));
+      if (taken) {
+        EXPECT_EQ(at.machine.failure(), "");
+        EXPECT_EQ(at.events, row.events);
+        EXPECT_FALSE(at.machine.mid_frame());
+      }
+      at.machine.fail(errc::protocol_error);  // nothing is left that could not be ended
+      EXPECT_EQ(at.machine.live(), 0U);
+    }
+  }
+}
 
 }  // namespace gangway::testing

@@ -120,6 +120,16 @@ class Machine final : public Multiplexer::Events {
     return settings;
   }
 
+  static constexpr std::uint64_t small_window = 2048;
+  /// With limits that a test can reach.
+  [[nodiscard]] static Settings small(Side side) {
+    Settings settings = settings_of(side, small_window);
+    settings.max_item = 4096;
+    settings.own_channels = 4;
+    settings.peer_channels = 3;
+    return settings;
+  }
+
   bool feed(const Bytes& bytes) { return machine.feed(bytes.span()); }
   /// What goes out now, at most so many bytes.
   [[nodiscard]] Bytes output(std::size_t most = ~std::size_t{0});
@@ -149,5 +159,26 @@ class Machine final : public Multiplexer::Events {
   void on_part(std::string_view name, std::span<const std::byte> zlib) override;
   void on_need(std::string_view name) override;
 };
+
+/// Channels of a machine, by its side: its own that are open, closed and never opened, and the
+/// peer's.
+struct Ids {
+  std::uint32_t own, own_closed, own_never, peer, peer_closed, peer_never;
+};
+[[nodiscard]] constexpr Ids ids_of(Side side) {
+  return side == Side::controller ? Ids{1, 3, 5, 4, 2, 6} : Ids{2, 4, 6, 3, 1, 5};
+}
+void open_channels(Machine& at, const Ids& ids);
+
+/// What becomes of frames.
+struct FrameRow {
+  const char* what;
+  Side side;
+  Bytes frames;
+  const char* failure;              // part of it; "": they are taken
+  std::vector<std::string> events;  // checked when they are taken
+};
+/// Each by a small machine with those channels: in one piece, in pieces and byte by byte.
+void check_frames(const std::vector<FrameRow>& table);
 
 }  // namespace gangway::testing

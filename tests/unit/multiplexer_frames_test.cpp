@@ -15,68 +15,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr std::uint64_t window = 2048;
-
-Machine::Settings small(Side side) {
-  Machine::Settings settings = Machine::settings_of(side, window);
-  settings.max_item = 4096;
-  settings.own_channels = 4;
-  settings.peer_channels = 3;
-  return settings;
-}
-
-// Own channel open and closed, the peer's open and closed, by side.
-struct Ids {
-  std::uint32_t own, own_closed, own_never, peer, peer_closed, peer_never;
-};
-constexpr Ids ids_of(Side side) { return side == Side::controller ? Ids{1, 3, 5, 4, 2, 6} : Ids{2, 4, 6, 3, 1, 5}; }
-
-/// A machine with these channels.
-void prepare(Machine& at, const Ids& ids) {
-  (void)at.machine.open();
-  at.machine.close(at.machine.open());
-  ASSERT_TRUE(at.feed(frame(ControlKind::open, ids.peer_closed) + frame(ControlKind::close, ids.peer_closed)));
-  ASSERT_TRUE(at.feed(frame(ControlKind::open, ids.peer)));
-  (void)at.output();
-  at.events.clear();
-}
-
-struct Row {
-  const char* what;
-  Side side;
-  Bytes frames;
-  const char* failure;              // part of it; "": they are taken
-  std::vector<std::string> events;  // checked when they are taken
-};
-
-void check(const std::vector<Row>& table) {
-  for (const Row& row : table) {
-    SCOPED_TRACE(std::string(row.what) + (row.side == Side::controller ? ", to a controller" : ", to an agent"));
-    // In one piece, byte by byte, and cut once at every place.
-    for (std::size_t step : {row.frames.size(), std::size_t{1}, std::size_t{9}}) {
-      Machine at(small(row.side));
-      prepare(at, ids_of(row.side));
-      bool taken = true;
-      for (std::span<const std::byte> rest = row.frames.span(); taken && !rest.empty();) {
-        const auto piece = rest.first(std::min(step, rest.size()));
-        taken = at.machine.feed(piece);
-        rest = rest.subspan(piece.size());
-      }
-      EXPECT_EQ(taken, row.failure[0] == '\0') << at.machine.failure();
-      EXPECT_THAT(at.machine.failure(), HasSubstr(row.failure));
-      if (taken) {
-        EXPECT_EQ(at.machine.failure(), "");
-        EXPECT_EQ(at.events, row.events);
-        EXPECT_FALSE(at.machine.mid_frame());
-      }
-      at.machine.fail(errc::protocol_error);  // nothing is left that could not be ended
-      EXPECT_EQ(at.machine.live(), 0U);
-    }
-  }
-}
-
 /// The same row for both sides.
-void both(std::vector<Row>& table, const char* what, const std::function<Bytes(const Ids&)>& frames,
+void both(std::vector<FrameRow>& table, const char* what, const std::function<Bytes(const Ids&)>& frames,
           const char* failure, const std::function<std::vector<std::string>(const Ids&)>& events = {}) {
   for (const Side side : {Side::controller, Side::agent})
     table.push_back(
@@ -86,7 +26,7 @@ void both(std::vector<Row>& table, const char* what, const std::function<Bytes(c
 std::string on(const char* what, std::uint32_t id) { return std::string(what) + " " + std::to_string(id); }
 
 TEST(Frames, kinds_of_control_frames) {
-  std::vector<Row> table;
+  std::vector<FrameRow> table;
   // Every kind that nobody has defined, in the classes where that is a mistake.
   for (unsigned kind = 0x50; kind < 0x80; ++kind)
     both(
@@ -100,11 +40,11 @@ TEST(Frames, kinds_of_control_frames) {
                  frame(ControlKind::pong, 0, number(kind));
         },
         "", [kind](const Ids&) { return std::vector{"pong " + std::to_string(kind)}; });
-  check(table);
+  check_frames(table);
 }
 
 TEST(Frames, kinds_of_item_frames) {
-  std::vector<Row> table;
+  std::vector<FrameRow> table;
   for (unsigned kind = 0; kind < 0x40; ++kind) {
     const unsigned tag = kind & 0x0fU;
     if (tag >= 1 && tag <= 5) continue;
@@ -121,11 +61,11 @@ TEST(Frames, kinds_of_item_frames) {
     both(
         table, "empty item", [kind](const Ids& ids) { return item(kind, ids.own, {}); }, "",
         [](const Ids& ids) { return std::vector{on("item", ids.own)}; });
-  check(table);
+  check_frames(table);
 }
 
 TEST(Frames, frames_of_the_connection) {
-  std::vector<Row> table;
+  std::vector<FrameRow> table;
   for (const ControlKind kind : {ControlKind::hello, ControlKind::terminate, ControlKind::ping, ControlKind::pong,
                                  ControlKind::status, ControlKind::status_reply})
     both(
@@ -167,11 +107,11 @@ TEST(Frames, frames_of_the_connection) {
                    {"status_reply 9 dict"}});
   both(
       table, "PING", [](const Ids&) { return frame(ControlKind::ping, 0, number(3)); }, "");
-  check(table);
+  check_frames(table);
 }
 
 TEST(Frames, frames_of_channels) {
-  std::vector<Row> table;
+  std::vector<FrameRow> table;
   const std::pair<ControlKind, Bytes> kinds[] = {
       {ControlKind::credit, number(1)},
       {ControlKind::close, {}},
@@ -221,11 +161,11 @@ TEST(Frames, frames_of_channels) {
   table.push_back({"INTERRUPT", Side::controller, frame(ControlKind::interrupt, 1), "INTERRUPT from the agent", {}});
   table.push_back({"INTERRUPT", Side::agent, frame(ControlKind::interrupt, 3), "", {"interrupt 3"}});
   table.push_back({"INTERRUPT of a closed one", Side::agent, frame(ControlKind::interrupt, 1), "", {"interrupt 1"}});
-  check(table);
+  check_frames(table);
 }
 
 TEST(Frames, error_texts) {
-  std::vector<Row> table;
+  std::vector<FrameRow> table;
   const auto text = [](std::size_t size) { return Bytes(std::string(size, 'e')); };
   both(
       table, "empty", [&](const Ids& ids) { return frame(ControlKind::close_error, ids.own); }, "",
@@ -246,11 +186,11 @@ TEST(Frames, error_texts) {
     both(
         table, "not UTF-8", [bad](const Ids& ids) { return frame(ControlKind::close_error, ids.own, bytes_of(bad)); },
         "not UTF-8");
-  check(table);
+  check_frames(table);
 }
 
 TEST(Frames, ids_of_channels) {
-  std::vector<Row> table;
+  std::vector<FrameRow> table;
   both(
       table, "OPEN of 0", [](const Ids&) { return frame(ControlKind::open, 0); }, "OPEN of channel 0");
   both(
@@ -283,11 +223,11 @@ TEST(Frames, ids_of_channels) {
         table, "middle of an item, closed: dropped",
         [id](const Ids& ids) { return item(ItemKind::bytes, ids.*id, pattern(5), Part::middle); }, "");
   }
-  check(table);
+  check_frames(table);
 }
 
 TEST(Frames, fragments_of_items) {
-  std::vector<Row> table;
+  std::vector<FrameRow> table;
   const ItemKind b = ItemKind::bytes;
   const auto row = [&](const char* what, const std::function<Bytes(std::uint32_t)>& frames, const char* failure) {
     both(
@@ -373,12 +313,12 @@ TEST(Frames, fragments_of_items) {
   row(
       "INT in fragments, from the middle", [&](Id id) { return item(ItemKind::integer, id, p(4), Part::middle); },
       "without a beginning");
-  check(table);
+  check_frames(table);
 }
 
 TEST(Frames, exec_frames) {
   const Bytes request = bytes_of("request");
-  std::vector<Row> table = {
+  std::vector<FrameRow> table = {
       {"first item", Side::agent, item(ItemKind::exec, 3, request), "", {"exec 3 request"}},
       {"in fragments",
        Side::agent,
@@ -409,9 +349,9 @@ TEST(Frames, exec_frames) {
        "EXEC from the agent",
        {}},
   };
-  check(table);
-  Machine agent(small(Side::agent));
-  prepare(agent, ids_of(Side::agent));
+  check_frames(table);
+  Machine agent(Machine::small(Side::agent));
+  open_channels(agent, ids_of(Side::agent));
   ASSERT_TRUE(agent.feed(item(ItemKind::exec, 3, request)));
   EXPECT_TRUE(agent.machine.find(3)->execs);
   EXPECT_TRUE(agent.output().empty());  // its credit goes back with what follows
@@ -420,11 +360,11 @@ TEST(Frames, exec_frames) {
 }
 
 TEST(Frames, credit_frames) {
-  std::vector<Row> table;
+  std::vector<FrameRow> table;
   both(
       table, "0", [](const Ids& ids) { return frame(ControlKind::credit, ids.own, number(0)); }, "CREDIT of 0");
   for (const std::uint64_t credit :
-       {std::uint64_t{1}, std::uint64_t{window}, std::uint64_t{1} << 63, ~std::uint64_t{0}})
+       {std::uint64_t{1}, Machine::small_window, std::uint64_t{1} << 63, ~std::uint64_t{0}})
     both(
         table, "above the window",
         [credit](const Ids& ids) { return frame(ControlKind::credit, ids.own, number(credit)); }, "above the window");
@@ -432,10 +372,10 @@ TEST(Frames, credit_frames) {
     both(
         table, "not 8 bytes", [size](const Ids& ids) { return frame(ControlKind::credit, ids.own, pattern(size)); },
         "8 bytes");
-  check(table);
+  check_frames(table);
 
   for (const auto& [back, taken] : {std::pair{132, true}, std::pair{133, false}}) {
-    Machine at(small(Side::controller));
+    Machine at(Machine::small(Side::controller));
     const auto channel = at.machine.open();
     ASSERT_TRUE(at.machine.send_now(*channel, ItemKind::bytes, pattern(100).span()));
     EXPECT_EQ(at.feed(frame(ControlKind::credit, 1, number(static_cast<std::uint64_t>(back)))), taken) << back;
@@ -454,7 +394,7 @@ TEST(Frames, without_a_window_a_CREDIT_is_a_mistake) {
 
 TEST(Frames, nothing_comes_before_HELLO) {
   for (unsigned kind = 0; kind < 256; ++kind) {
-    Machine at(small(Side::agent), Machine::Start::fresh);
+    Machine at(Machine::small(Side::agent), Machine::Start::fresh);
     const bool hello = kind == static_cast<unsigned>(ControlKind::hello);
     EXPECT_EQ(at.feed(frame(static_cast<std::uint8_t>(kind), 0)), hello) << kind;
     if (!hello) {
@@ -464,14 +404,14 @@ TEST(Frames, nothing_comes_before_HELLO) {
 }
 
 TEST(Frames, a_HELLO_may_be_refused) {
-  Machine at(small(Side::controller), Machine::Start::fresh);
+  Machine at(Machine::small(Side::controller), Machine::Start::fresh);
   at.hello_refused = "wrong version";
   EXPECT_FALSE(at.feed(frame(ControlKind::hello, 0, pattern(10))));
   EXPECT_EQ(at.machine.failure(), "wrong version");
 }
 
 TEST(Frames, a_HELLO_may_be_as_long_as_a_frame) {
-  Machine at(small(Side::controller), Machine::Start::fresh);
+  Machine at(Machine::small(Side::controller), Machine::Start::fresh);
   EXPECT_TRUE(at.feed(frame(ControlKind::hello, 0, pattern(limits::frame_accepted))));
   EXPECT_THAT(at.events, ElementsAre("hello 262144"));
 }

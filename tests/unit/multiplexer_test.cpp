@@ -17,19 +17,12 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr std::uint64_t window = 2048;
-
-Machine::Settings small(Side side) {
-  Machine::Settings settings = Machine::settings_of(side, window);
-  settings.own_channels = 4;
-  settings.peer_channels = 3;
-  return settings;
-}
+constexpr std::uint64_t window = Machine::small_window;
 
 // --- limits: at, over, and not to be raised by the peer
 
 TEST(Multiplexer, the_peer_opens_as_many_channels_as_it_may_and_not_one_more) {
-  Machine at(small(Side::controller));
+  Machine at(Machine::small(Side::controller));
   ASSERT_TRUE(at.feed(frame(ControlKind::open, 2) + frame(ControlKind::open, 4) + frame(ControlKind::open, 6)));
   // One that is closed makes room, whoever closes it.
   ASSERT_TRUE(at.feed(frame(ControlKind::close, 4) + frame(ControlKind::open, 8)));
@@ -49,7 +42,7 @@ TEST(Multiplexer, the_limit_of_the_peers_channels_by_default) {
 }
 
 TEST(Multiplexer, opens_as_many_channels_as_it_may_and_not_one_more) {
-  Machine at(small(Side::controller));
+  Machine at(Machine::small(Side::controller));
   std::vector<Multiplexer::ChannelPtr> open;
   for (int i = 0; i < 4; ++i) open.push_back(at.machine.open());
   try {
@@ -249,7 +242,7 @@ TEST(Multiplexer, after_the_peers_LAST_MESSAGE_only_sending_goes_on) {
 // --- channels that the peer opens and an item refers to
 
 TEST(Multiplexer, a_channel_can_be_claimed_after_the_peer_has_closed_it) {
-  Machine at(small(Side::controller));
+  Machine at(Machine::small(Side::controller));
   at.claims = false;
   ASSERT_TRUE(
       at.feed(frame(ControlKind::open, 2) + item(ItemKind::integer, 2, number(5)) + frame(ControlKind::close, 2)));
@@ -260,7 +253,7 @@ TEST(Multiplexer, a_channel_can_be_claimed_after_the_peer_has_closed_it) {
 }
 
 TEST(Multiplexer, claims_none_but_channels_that_were_open) {
-  Machine at(small(Side::controller));
+  Machine at(Machine::small(Side::controller));
   at.claims = false;
   (void)at.machine.open();
   ASSERT_TRUE(at.feed(frame(ControlKind::open, 4)));
@@ -270,7 +263,7 @@ TEST(Multiplexer, claims_none_but_channels_that_were_open) {
 }
 
 TEST(Multiplexer, channels_that_nobody_claims_are_not_kept_for_ever) {
-  Machine at(small(Side::controller));
+  Machine at(Machine::small(Side::controller));
   at.claims = false;
   for (std::uint32_t id = 2; id <= 20; id += 2)
     ASSERT_TRUE(at.feed(frame(ControlKind::open, id) + item(ItemKind::integer, id, number(id)) +
@@ -281,7 +274,7 @@ TEST(Multiplexer, channels_that_nobody_claims_are_not_kept_for_ever) {
 }
 
 TEST(Multiplexer, a_large_item_is_given_credit_for_only_when_somebody_has_its_channel) {
-  Machine at(small(Side::controller));
+  Machine at(Machine::small(Side::controller));
   at.claims = false;
   ASSERT_TRUE(at.feed(frame(ControlKind::open, 2) + begin(ItemKind::bytes, 2, 3000, pattern(1500))));
   EXPECT_TRUE(at.output().empty());
@@ -312,7 +305,7 @@ TEST(Multiplexer, what_arrives_on_channels_that_nobody_has_is_bounded_in_all) {
 }
 
 TEST(Multiplexer, what_arrived_is_still_there_after_the_connection_was_lost) {
-  Machine at(small(Side::controller));
+  Machine at(Machine::small(Side::controller));
   at.claims = false;
   const auto own = at.machine.open();
   ASSERT_TRUE(at.feed(frame(ControlKind::open, 2) + item(ItemKind::integer, 2, number(5)) +
@@ -387,6 +380,62 @@ TEST(Multiplexer, a_payload_that_goes_away_is_copied_whatever_part_of_it_was_wri
     large.reset();
     ASSERT_TRUE(agent.feed(controller.output())) << agent.machine.failure();
     EXPECT_THAT(agent.events, ElementsAre("open 1", "end 1"));
+  }
+}
+
+TEST(Multiplexer, a_send_that_is_half_out_fails_when_its_channel_is_closed_and_its_frame_stays_whole) {
+  // In one frame, in two, and with a rest that is in none.
+  for (const std::size_t size : {5'000U, 100'000U, 1'000'000U})
+    for (const std::size_t written : {0U, 3U, 4'000U})
+      for (const bool by_peer : {false, true}) {
+        SCOPED_TRACE(std::to_string(size) + ", " + std::to_string(written) + (by_peer ? ", by the peer" : ""));
+        Machine at(Side::controller, limits::window), peer(Side::agent, limits::window);
+        const auto channel = at.machine.open(), other = at.machine.open();
+        (void)at.frames();
+        auto half_out = std::make_unique<Send>(ItemKind::bytes, pattern(size));
+        Send beside(ItemKind::bytes, pattern(5'000));
+        at.machine.send(channel, *half_out);
+        at.machine.send(other, beside);
+        Bytes stream = frame(ControlKind::open, 1) + frame(ControlKind::open, 3) + at.output(written);
+        std::array<iovec, 16> room;
+        (void)at.machine.gather(room);
+        if (by_peer) {
+          ASSERT_TRUE(at.feed(frame(ControlKind::close, 1)));
+        } else {
+          at.machine.close(channel);
+        }
+        EXPECT_EQ(half_out->times, 1);
+        EXPECT_EQ(half_out->result, errc::channel_closed);
+        EXPECT_FALSE(beside.result);
+        half_out.reset();  // its sender goes on, and the payload is gone
+        stream = stream + at.output();
+        EXPECT_EQ(beside.result, boost::system::error_code());
+        ASSERT_TRUE(peer.feed(stream)) << peer.machine.failure();
+        EXPECT_FALSE(peer.machine.mid_frame());
+        EXPECT_THAT(peer.take_all(peer.machine.find(3)), ElementsAre(pattern(5'000)));
+      }
+}
+
+TEST(Multiplexer, a_send_succeeds_when_both_sides_have_said_that_it_was_the_last) {
+  for (const bool peer_first : {false, true}) {
+    Machine at(Side::controller, limits::window);
+    const auto channel = at.machine.open();
+    Send last(ItemKind::bytes, pattern(100'000));
+    at.machine.send(channel, last);
+    if (peer_first) {
+      ASSERT_TRUE(at.feed(frame(ControlKind::last_message, 1)));
+    }
+    at.machine.last_message(*channel);
+    std::array<iovec, 16> room;
+    (void)at.machine.gather(room);
+    if (!peer_first) {
+      ASSERT_TRUE(at.feed(frame(ControlKind::last_message, 1)));
+    }
+    EXPECT_TRUE(channel->closed);
+    EXPECT_FALSE(last.result);
+    (void)at.output();
+    EXPECT_EQ(last.result, boost::system::error_code());
+    EXPECT_EQ(last.times, 1);
   }
 }
 
