@@ -153,7 +153,17 @@ Agent::Event Agent::next_event(std::optional<Job>& job) {
 
 std::vector<ThreadId> Agent::take_thread_interrupts() {
   const std::lock_guard lock(mutex_);
-  return std::exchange(thread_interrupts_, {});
+  std::vector<ThreadId> threads = std::exchange(thread_interrupts_, {});
+  // Who has begun to wait meanwhile would not see an exception before that is over. While we
+  // have the GIL nobody begins.
+  std::erase_if(threads, [this](ThreadId thread) {
+    Wait* const wait = wait_of(thread);
+    if (wait == nullptr) return false;
+    wait->interrupted_ = true;
+    wait->waiter.notify();
+    return true;
+  });
+  return threads;
 }
 
 // --- tasks

@@ -97,7 +97,8 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   enum class Event { job, ended, interrupts };
   /// The dispatcher's wait, which never leads. `job` is only given while the main thread is not idle.
   [[nodiscard]] Event next_event(std::optional<Job>& job);
-  /// Threads in which KeyboardInterrupt is to be raised.
+  /// Threads in which KeyboardInterrupt is to be raised. With the GIL; those that wait here get
+  /// theirs at once.
   [[nodiscard]] std::vector<ThreadId> take_thread_interrupts();
 
   // --- tasks

@@ -456,7 +456,8 @@ def test_stacks_of_tasks_that_wait_compute_and_sleep():
         main, *others = text.split("\n\n")
         assert main == ('Thread %d (main thread, task of channel 1):\n  File "/x/first.py", line 4, in <module>\n    wait()\n'
                         '  File "/x/first.py", line 3, in wait\n    channel.receive()' % agent.hello["pid"])
-        assert any(re.match(r'Thread \d+ \(task of channel 3\):\n  File "<remote exec>", line 2, in <module>$', other) for other in others)
+        assert any(re.match(r'Thread \d+ \(task of channel 3\):\n  File "<remote exec>", line 2, in <module>\n    while not channel.isclosed\(\): pass$', other)
+                   for other in others)
         assert any(re.match(r'Thread \d+ \(task of channel 5\):\n  File "/x/third.py", line 3, in <module>\n    time.sleep\(60\)$', other)
                    for other in others)
 
