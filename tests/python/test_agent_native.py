@@ -35,9 +35,6 @@ NOT_HERE = {
     "test_status_without_its_part_is_short",
     # It is configured at the start of the interpreter, and reads no PYTHON... variables then.
     "test_the_users_choice_of_a_file_is_respected",
-    # Other words for the same.
-    "test_item_that_cannot_be_read_is_an_error_of_its_receiver",  # below
-    "test_item_that_cannot_be_read_ends_a_task_that_does_not_care",
 }
 
 # An item is decoded by the thread that takes it: what is wrong inside a complete one is that

@@ -246,20 +246,24 @@ def test_interrupted_receivers_lose_nothing(python, occupied):
         task = begin(agent, """
 seen = -1
 lost = interrupts = 0
-while True:
-    try:
+def take():
+    global seen, lost
+    for item in channel:
+        if type(item) is tuple: item = item[0]
+        lost += item - seen - 1
+        seen = item
+def guarded(function):
+    def run():
+        global interrupts
         while True:
             try:
-                for item in channel:
-                    if type(item) is tuple: item = item[0]
-                    lost += item - seen - 1
-                    seen = item
-                break
+                return function()
             except KeyboardInterrupt:
                 interrupts += 1
-        break
-    except KeyboardInterrupt:
-        interrupts += 1
+    return run
+for level in range(5):  # one may hit the handler of the one before
+    take = guarded(take)
+take()
 channel.send((seen, lost, interrupts))
 """)
         agent.send_part("interrupt")  # nobody reads in the loop that it is asked for
