@@ -327,7 +327,8 @@ bool Multiplexer::on_connection_frame(ControlKind kind, std::span<const std::byt
     case ControlKind::stacks_reply: return on_stacks_reply_frame(payload);
     case ControlKind::part: return on_part_frame(payload);
     case ControlKind::need:
-      if (payload.size() > limits::part_name || !is_utf8(as_text(payload))) return broken("NEED too long, or not UTF-8");
+      if (payload.size() > limits::part_name || !is_utf8(as_text(payload)))
+        return broken("NEED too long, or not UTF-8");
       if (!may_reply()) return false;
       events_.on_need(as_text(payload));
       return true;
