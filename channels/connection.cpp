@@ -352,7 +352,7 @@ ChannelRef Connection::channel(std::uint32_t id) {
     state = machine_.claim(id);
     if (machine_.has_control()) write_out();  // credit, for an item that is arriving
   }
-  if (!state) throw LoadError(errc::bad_channel, "channel " + std::to_string(id) + " was never opened");
+  if (!state) throw LoadError(errc::bad_channel, "bad item: channel " + std::to_string(id) + " was never opened");
   return {id, handle_of(state)};
 }
 

@@ -220,7 +220,7 @@ def bundle(**constants):
         texts.update(part)
     codes = {name: marshal.dumps(compile(text, "_gangway", "exec")) for name, text in texts.items()}
     start_codes = [compile(text, "_gangway", "exec") for text in (keeper, program)]
-    text = "\0".join(["", keeper, program] + named(rare)[::-1]).encode()  # in this order 40 bytes deflate away
+    text = "\0".join(["", keeper, program] + named(rare)[::-1]).encode()  # in this order 50 bytes deflate away
     length = len(text)
     while True:  # part 0 holds the length of all
         start = squeeze(START.replace("LENGTH", str(length))).encode()

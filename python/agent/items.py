@@ -207,7 +207,7 @@ def decode(tag, data):
     except MemoryError:
         raise
     except Exception as error:
-        raise LoadError("an item that cannot be read: %s: %s" % (type(error).__name__, error)) from None
+        raise LoadError("bad item: %s: %s" % (type(error).__name__, error)) from None
 
 
 def channel(number):

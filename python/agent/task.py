@@ -102,7 +102,7 @@ class Tasks:
         if self.in_threads:
             self.wait_for_threads()
 
-    @on_demand("threads")
+    @rare
     def wait_for_threads(self):
         with self.guard:
             if not self.in_threads:
@@ -142,7 +142,7 @@ class Tasks:
         sleep(INTERRUPT_GRACE)
         exit_hard(1)
 
-    @on_demand("threads")
+    @rare
     def start_thread(self, job):
         with self.guard:
             self.in_threads += 1
@@ -152,18 +152,21 @@ class Tasks:
             self.thread_ended()
             job[0]._finish("RuntimeError: %s" % error)
 
-    @on_demand("threads")
+    @rare
     def run_in_thread(self, job):
         try:
-            ensure_threading(self.main_ident)
-            replace_sleep(self.main_ident)
+            try:  # here, and not in the dispatcher: that one must not wait for the transport
+                ensure_threading(self.main_ident)
+                replace_sleep(self.main_ident)
+            except OSError:
+                pass  # the connection was lost before the part came
             run(job[0], job[1])
         except KeyboardInterrupt:  # just before or after the task
             job[0]._finish(INTERRUPT_TEXT)
         finally:
             self.thread_ended()
 
-    @on_demand("threads")
+    @rare
     def thread_ended(self):
         with self.guard:
             self.in_threads -= 1

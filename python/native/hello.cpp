@@ -93,7 +93,7 @@ Hello parse(const Dict& dict) {
   if (protocol != nullptr && (protocol->empty() || !((*protocol)[0] == Value(1))))
     hello.refused = "protocol " + to_string(*protocol) + ": this agent speaks 1.0";
   else if (hello.execmodel != "thread" && hello.execmodel != "main_thread_only")
-    hello.refused = "execmodel " + to_string(hello.execmodel) + " is not known here";
+    hello.refused = "execmodel " + hello.execmodel + " is not known here";
   return hello;
 }
 

@@ -130,16 +130,18 @@ def test_a_task_may_catch_it_and_go_on(agent):
             begin(agent, "channel.receive()")
         task = begin(agent, """
 import time
-for attempt in range(3):
+caught = 0
+while caught < 3:
     try:
+        channel.send(caught)
         time.sleep(60)
     except KeyboardInterrupt:
-        channel.send(attempt)
+        caught += 1
 channel.send(channel.receive())
 """)
         for attempt in range(3):
-            interrupt(agent, task)
             assert agent.receive(task) == attempt
+            interrupt(agent, task)
         time.sleep(0.05)  # a second one for the same reason would hit the receive
         agent.send(task, "end")
         assert agent.receive(task) == "end"
@@ -246,20 +248,24 @@ def test_interrupted_receivers_lose_nothing(python, occupied):
         task = begin(agent, """
 seen = -1
 lost = interrupts = 0
-while True:
-    try:
+def take():
+    global seen, lost
+    for item in channel:
+        if type(item) is tuple: item = item[0]
+        lost += item - seen - 1
+        seen = item
+def guarded(function):
+    def run():
+        global interrupts
         while True:
             try:
-                for item in channel:
-                    if type(item) is tuple: item = item[0]
-                    lost += item - seen - 1
-                    seen = item
-                break
+                return function()
             except KeyboardInterrupt:
                 interrupts += 1
-        break
-    except KeyboardInterrupt:
-        interrupts += 1
+    return run
+for level in range(5):  # one may hit the handler of the one before
+    take = guarded(take)
+take()
 channel.send((seen, lost, interrupts))
 """)
         agent.send_part("interrupt")  # nobody reads in the loop that it is asked for

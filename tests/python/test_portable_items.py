@@ -27,10 +27,10 @@ def test_item_that_cannot_be_read_is_an_error_of_its_receiver(agent, what):
     number = agent.remote_exec(
         "for i in range(4):\n"
         "    try: channel.send(channel.receive())\n"
-        "    except Exception as e: channel.send([type(e).__name__, type(e).__bases__[0].__name__, str(e)[:27]])\n"
+        "    except Exception as e: channel.send([type(e).__name__, type(e).__bases__[0].__name__, str(e)[:10]])\n"
         "channel.send(channel.receive())")
     agent.write(item_frames(number, 1) + UNREADABLE[what] + item_frames(number, "two") + UNREADABLE[what])
-    error = ["LoadError", "DataFormatError", "an item that cannot be read"]
+    error = ["LoadError", "DataFormatError", "bad item: "]
     assert [agent.receive(number) for _ in range(4)] == [1, error, "two", error]
     agent.send(number, 3)
     assert agent.receive(number) == 3
@@ -39,7 +39,7 @@ def test_item_that_cannot_be_read_is_an_error_of_its_receiver(agent, what):
 def test_item_that_cannot_be_read_ends_a_task_that_does_not_care(agent):
     number = agent.remote_exec("channel.receive()")
     agent.write(item_frames(number, payload=b"nonsense", tag=PICKLE))
-    with pytest.raises(RemoteError, match="LoadError: an item that cannot be read"):
+    with pytest.raises(RemoteError, match="LoadError: bad item"):
         agent.receive(number)
     assert agent.run("channel.send(1)") == [1]
 

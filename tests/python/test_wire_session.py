@@ -116,6 +116,8 @@ def masked(kind, payload):
 def test_agent_answers_the_recorded_controller_as_recorded(python, execution):
     entries = recording()
     assert entries[0][1].startswith("HELLO") and len(entries) > 25
+    if "pypy" in python:  # there `del` is not the end of an object
+        entries = [entry for entry in entries if entry[1] != "LAST_MESSAGE 2"]
     with start(python, handshake=False, send_hello=False) as agent:
         credit = Credit(agent)
         for direction, what, data in entries:
