@@ -200,8 +200,7 @@ TEST_P(Strings, can_arrive_as_bytes_here) {
   channel.reconfigure(true, true);
   EXPECT_EQ(back("\xc3\xa4"), Value(bytes_of("\xc3\xa4")));
   channel.reconfigure(true, true);  // the far side's echo of bytes is bytes: what it has received are bytes
-  EXPECT_EQ(back(Dict{{"key", List{"text", 1}}}),
-            (Dict{{bytes_of("key"), List{bytes_of("text"), 1}}}));
+  EXPECT_EQ(back(Dict{{"key", List{"text", 1}}}), (Dict{{bytes_of("key"), List{bytes_of("text"), 1}}}));
   channel.reconfigure();
   EXPECT_EQ(back("after"), "after");
 }

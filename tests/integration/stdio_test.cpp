@@ -307,8 +307,8 @@ TEST_P(OutputKeys, c_code_children_and_threads_print_for_the_only_task) {
   const auto all = [&] { return told.text(OutputStream::out, channel.id()); };
   EXPECT_TRUE(eventually([&] {
     const std::string text = all();
-    for (const char* const part :
-         {"puts\n", "raw\n", "system\n", "subprocess\n", "thread\n", "forked\n", "buffer\n", "no line feed", "nor here"})
+    for (const char* const part : {"puts\n", "raw\n", "system\n", "subprocess\n", "thread\n", "forked\n", "buffer\n",
+                                   "no line feed", "nor here"})
       if (text.find(part) == text.npos) return false;
     return true;
   })) << all();
@@ -374,7 +374,8 @@ TEST_P(OutputKeys, terminate_ends_tasks_that_wait_for_a_reader_of_their_output) 
   Channel printing = gateway.remote_exec("channel.send(1)\nfor i in range(3000): print('x' * 999)");
   EXPECT_EQ(take(printing), 1);
   // Both with what Python code writes, and with what comes by the descriptor.
-  Channel raw = gateway.remote_exec("import os\nchannel.send(1)\nfor i in range(3000): os.write(1, b'x' * 999 + b'\\n')");
+  Channel raw =
+      gateway.remote_exec("import os\nchannel.send(1)\nfor i in range(3000): os.write(1, b'x' * 999 + b'\\n')");
   EXPECT_EQ(take(raw), 1);
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_TRUE(group().terminate(10s).killed.empty());
