@@ -69,10 +69,9 @@ class Group {
   [[nodiscard]] Gateway at(std::string_view id) const;
   [[nodiscard]] Gateway at(std::size_t index) const;
 
-  /// Gateway::remote_exec on every member, in order; what is there when it is called. The
-  /// channels in this order: receive_each() has an item of each member, and throws what went
-  /// wrong in the first that has failed. When one throws (ConnectionLost, DumpError), the
-  /// channels of those before are closed.
+  /// Gateway::remote_exec on every member; the channels are in the order of gateways(). Throws
+  /// as that does, for the first member where it fails: the tasks of those before it have lost
+  /// their channels then.
   MultiChannel remote_exec(std::string_view source);
   MultiChannel remote_exec(const Source& source, const Dict& kwargs = {});
 

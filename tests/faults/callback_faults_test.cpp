@@ -201,13 +201,19 @@ TEST_P(CallbackFaults, E6_agent_that_dies_with_calls_outstanding_gives_all_of_th
   std::promise<void> gate;
   const std::shared_future<void> opened = gate.get_future().share();
   std::atomic<int> items = 0, ends = 0;
-  Channel channel = gateway.remote_exec("for i in range(100): channel.send(i)\nimport os; os._exit(3)");
+  Channel channel =
+      gateway.remote_exec("for i in range(100): channel.send(i)\nchannel.receive().send('sent')\nchannel.receive()");
   channel.setcallback(
       [&, opened](const Value& item) {
         opened.wait();
         ++(item == "end" ? ends : items);
       },
       "end");
+  Channel report = gateway.newchannel();
+  channel.send(report);
+  EXPECT_EQ(take(report), "sent");
+  EXPECT_TRUE(eventually([&] { return gateway.remote_status(patience).queued.empty(); }));
+  gateway.kill();
   EXPECT_TRUE(gateway.join(patience));
   gate.set_value();
   EXPECT_TRUE(eventually([&] { return ends == 1; }));

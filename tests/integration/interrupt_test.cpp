@@ -222,12 +222,14 @@ TEST_P(Interrupts, reach_a_task_under_a_flood_of_items) {
   EXPECT_TRUE(flood.interrupt(patience));
 }
 
-TEST_P(Interrupts, of_a_closed_channel_still_end_its_task) {
+TEST_P(Interrupts, of_a_channel_that_was_closed_here_tell_nothing) {
   Gateway gateway = start();
-  Channel channel = begun(gateway, loop);
+  Channel channel = begun(gateway, receiving);
   channel.close();
-  (void)channel.interrupt(300ms);  // nothing is told of the task then
-  EXPECT_TRUE(eventually([&] { return gateway.remote_status(patience).numexecuting <= 1; }));
+  EXPECT_FALSE(channel.interrupt(50ms));
+  EXPECT_TRUE(eventually([&] { return gateway.remote_status(patience).numexecuting == 0; }))
+      << "it was told of the end";
+  expect_usable(gateway);
 }
 
 TEST_P(Interrupts, of_a_lost_gateway_are_over) {
