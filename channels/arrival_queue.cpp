@@ -1,11 +1,13 @@
 #include "channels/arrival_queue.hpp"
 
 #include <algorithm>
+#include <list>
 
 #include <gangway/error.hpp>
 
 #include "channels/channel_handle.hpp"
 #include "channels/decode.hpp"
+#include "core/fork_guard.hpp"
 
 namespace gangway::detail {
 
@@ -13,9 +15,15 @@ struct ArrivalQueue::Arrivals {
   Arrivals(std::shared_ptr<Runtime> of_runtime, std::size_t members, bool ends_are_told)
       : runtime(std::move(of_runtime)), live(members), tells_ends(ends_are_told) {}
 
+  [[nodiscard]] std::unique_lock<std::mutex> lock() {
+    if (fork.in_child()) throw_error(errc::terminated, "a queue of the parent process: not usable after fork");
+    return std::unique_lock(mutex);
+  }
+
   const std::shared_ptr<Runtime> runtime;
-  mutable std::mutex mutex;  // guards what follows
-  std::deque<Arrival> queue;
+  const ForkGuard fork;
+  std::mutex mutex;  // guards what follows
+  std::list<Arrival> queue;
   std::size_t live;
   const bool tells_ends;
   std::vector<Waiter*> waiters;
@@ -23,12 +31,14 @@ struct ArrivalQueue::Arrivals {
 
 class ArrivalQueue::Member final : public ArrivalSink {
  public:
-  Member(std::shared_ptr<Arrivals> arrivals, std::size_t at) : arrivals_(std::move(arrivals)), at_(at) {}
+  Member(std::shared_ptr<Arrivals> arrivals, std::size_t at)
+      : arrivals_(std::move(arrivals)), at_(at), end_{{at, true}} {}
 
   void on_arrival(const std::shared_ptr<ChannelState>&, bool is_end) override {
     const std::lock_guard lock(arrivals_->mutex);
+    if (!is_end) arrivals_->queue.push_back({at_, false});
     if (is_end) --arrivals_->live;
-    if (!is_end || arrivals_->tells_ends) arrivals_->queue.push_back({at_, is_end});
+    if (is_end && arrivals_->tells_ends) arrivals_->queue.splice(arrivals_->queue.end(), end_);
     // The last end is for all who wait: there is nothing to wait for.
     auto& waiters = arrivals_->waiters;
     const std::size_t woken = arrivals_->live == 0 ? waiters.size() : std::min<std::size_t>(1, waiters.size());
@@ -40,6 +50,7 @@ class ArrivalQueue::Member final : public ArrivalSink {
  private:
   const std::shared_ptr<Arrivals> arrivals_;
   const std::size_t at_;
+  std::list<Arrival> end_;  // made beforehand: to be told when memory has run out
 };
 
 ArrivalQueue::ArrivalQueue(std::vector<Channel> channels, std::optional<Value> endmarker)
@@ -61,7 +72,7 @@ ArrivalQueue::ArrivalQueue(std::vector<Channel> channels, std::optional<Value> e
 
 ArrivalQueue::Arrival ArrivalQueue::next(Deadline deadline) {
   Arrivals& arrivals = *arrivals_;
-  std::unique_lock lock(arrivals.mutex);
+  auto lock = arrivals.lock();
   for (bool in_time = true; arrivals.queue.empty();) {
     if (arrivals.live == 0) throw_error(errc::end_of_channel, "all channels of the queue have ended");
     if (!in_time) throw_error(errc::timed_out, "nothing arrived in time");
@@ -90,7 +101,7 @@ std::pair<Channel, Value> ArrivalQueue::get(Deadline deadline) {
 }
 
 std::size_t ArrivalQueue::size() const {
-  const std::lock_guard lock(arrivals_->mutex);
+  const auto lock = arrivals_->lock();
   return arrivals_->queue.size();
 }
 

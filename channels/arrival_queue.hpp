@@ -5,7 +5,6 @@
 // Lifetime: it holds the channels; what the channels refer to does not hold them.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>

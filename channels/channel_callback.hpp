@@ -29,8 +29,8 @@ class ChannelCallback {
 class ArrivalSink {
  public:
   virtual ~ArrivalSink() = default;
-  /// One more item, or the end (once). Called with the connection's mutex held; must neither
-  /// block nor call the connection back.
+  /// One more item, or the end (once), which must not throw. Called with the connection's mutex
+  /// held; must neither block nor call the connection back.
   virtual void on_arrival(const std::shared_ptr<ChannelState>& channel, bool is_end) = 0;
 };
 

@@ -71,6 +71,7 @@ class OutItem : public WriteQueue::Borrowed {
 /// Somebody who waits for something to arrive on a channel, or for its end.
 class ChannelWaiter {
  public:
+  /// Must not throw: the end of a connection wakes everybody, also when memory has run out.
   virtual void wake() = 0;
 
  protected:

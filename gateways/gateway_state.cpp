@@ -169,6 +169,7 @@ void GatewayState::on_pong() {
 }
 
 std::optional<Clock::duration> GatewayState::unresponsive() {
+  check_process();
   const std::lock_guard lock(mutex_);
   return liveness_.unresponsive(Clock::now());
 }
@@ -272,6 +273,11 @@ void GatewayState::exit() noexcept {
   if (on_exit) on_exit();
 }
 
+DeathRecord GatewayState::death() {
+  check_process();
+  return process_->death();
+}
+
 void GatewayState::kill() noexcept {
   if (!fork_.in_child()) process_->kill();
 }
@@ -286,6 +292,7 @@ bool GatewayState::gone() {
 }
 
 bool GatewayState::wait_gone(Deadline deadline) {
+  check_process();
   if (Runtime::in_handler())
     throw_error(errc::would_deadlock, "waiting for a gateway's end on the thread that does the I/O");
   Waiter waiter(*runtime_);

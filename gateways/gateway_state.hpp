@@ -51,7 +51,7 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   void set_output(OutputQueue::Function function);
   /// Open channels; that of the output is not counted.
   [[nodiscard]] std::size_t live_channels();
-  [[nodiscard]] DeathRecord death() { return process_->death(); }
+  [[nodiscard]] DeathRecord death();
   [[nodiscard]] pid_t pid() const noexcept { return process_->pid(); }
 
   void exit() noexcept;

@@ -43,6 +43,15 @@ struct Group::State {
   ExecModel execmodel = ExecModel::thread;
   ExecModel remote_execmodel = ExecModel::thread;
 
+  // In a forked child the mutex may be held by a thread that is not there.
+  void check_process() const {
+    if (fork.in_child())
+      throw_error(errc::terminated, "this group belongs to the parent process: not usable after fork");
+  }
+  [[nodiscard]] std::unique_lock<std::mutex> lock() {
+    check_process();
+    return std::unique_lock(mutex);
+  }
   [[nodiscard]] auto find(std::string_view id) {
     return std::find_if(members.begin(), members.end(), [&](const GatewayPtr& member) { return member->id() == id; });
   }
@@ -69,30 +78,30 @@ Group::~Group() {
 }
 
 std::string Group::defaultspec() const {
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   return state_->defaultspec;
 }
 
 void Group::set_defaultspec(std::string_view spec) {
   std::string text = XSpec(spec).text();
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   state_->defaultspec = std::move(text);
 }
 
 ExecModel Group::execmodel() const {
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   return state_->execmodel;
 }
 
 ExecModel Group::remote_execmodel() const {
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   return state_->remote_execmodel;
 }
 
 void Group::set_execmodel(std::string_view execmodel, std::optional<std::string_view> remote_execmodel) {
   const ExecModel here = execmodel_named(execmodel);
   const ExecModel there = execmodel_named(remote_execmodel.value_or(execmodel));
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   if (!state_->members.empty() || !state_->starting.empty())
     throw_error(errc::group_error, "the execution model cannot change: the group has gateways");
   state_->execmodel = here;
@@ -101,18 +110,18 @@ void Group::set_execmodel(std::string_view execmodel, std::optional<std::string_
 
 void Group::allocate_id(XSpec& spec) {
   if (spec.has("id")) return;
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   const std::string id = "gw" + std::to_string(state_->next_id++);
   if (state_->taken(id)) throw_error(errc::group_error, "the id " + id + " is in use");
   spec.set("id", id);
 }
 
 GatewayPtr Group::launch(XSpec& spec) {
-  if (state_->fork.in_child()) throw_error(errc::group_error, "this group belongs to the parent process");
+  state_->check_process();
   allocate_id(spec);
   const std::string id = spec.id().value();
   {
-    const std::lock_guard lock(state_->mutex);
+    const auto lock = state_->lock();
     if (state_->taken(id)) throw_error(errc::group_error, "the id " + id + " is in use");
     if (!spec.has("execmodel")) spec.set("execmodel", to_string(state_->remote_execmodel));
     state_->starting.push_back(id);
@@ -185,12 +194,12 @@ std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) 
 }
 
 std::size_t Group::size() const {
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   return state_->members.size();
 }
 
 std::vector<Gateway> Group::gateways() const {
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   std::vector<Gateway> all;
   all.reserve(state_->members.size());
   for (const GatewayPtr& member : state_->members) all.push_back(Gateway(member));
@@ -198,24 +207,24 @@ std::vector<Gateway> Group::gateways() const {
 }
 
 bool Group::contains(std::string_view id) const {
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   return state_->find(id) != state_->members.end();
 }
 
 bool Group::contains(const Gateway& gateway) const {
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   return std::find(state_->members.begin(), state_->members.end(), gateway.state_) != state_->members.end();
 }
 
 Gateway Group::at(std::string_view id) const {
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   const auto member = state_->find(id);
   if (member == state_->members.end()) throw_error(errc::group_error, "no gateway " + std::string(id));
   return Gateway(*member);
 }
 
 Gateway Group::at(std::size_t index) const {
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   if (index >= state_->members.size()) throw_error(errc::group_error, "no gateway number " + std::to_string(index));
   return Gateway(state_->members[index]);
 }
@@ -237,7 +246,7 @@ TerminateReport Group::terminate(std::optional<std::chrono::nanoseconds> timeout
 
   std::vector<GatewayPtr> leaving;
   {
-    const std::lock_guard lock(state_->mutex);
+    const auto lock = state_->lock();
     leaving = state_->exited;
   }
   TerminateReport report;
@@ -260,12 +269,13 @@ TerminateReport Group::terminate(std::optional<std::chrono::nanoseconds> timeout
       report.survivors.push_back(leaving[at]->id() + " (pid " + std::to_string(leaving[at]->pid()) + ")");
   }
   for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) (void)LineWriter::shared(fd)->flush(last_lines_patience);
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->lock();
   std::erase_if(state_->exited, [](const GatewayPtr& gateway) { return gateway->gone(); });
   return report;
 }
 
 std::ostream& operator<<(std::ostream& out, const Group& group) {
+  if (group.state_->fork.in_child()) return out << "<Group of the parent process>";
   out << "<Group [";
   const char* before = "";
   for (const Gateway& member : group.gateways()) out << std::exchange(before, ", ") << "'" << member.id() << "'";

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <new>
 #include <utility>
 
 #include "core/item_codec.hpp"
@@ -23,7 +24,14 @@ void OutputReader::start() {
   connection_->add_receiver(channel_, *this);
 }
 
-void OutputReader::wake() { read_later(std::exchange(self_, nullptr)); }
+// Output is not worth a connection.
+void OutputReader::wake() {
+  try {
+    read_later(std::exchange(self_, nullptr));
+  } catch (const std::bad_alloc&) {
+    trace::log("gateway ", gateway_, ": no memory, output is read no more");
+  }
+}
 
 void OutputReader::read_later(std::shared_ptr<OutputReader> self) {
   auto& io = connection_->runtime()->io();

@@ -27,6 +27,8 @@ struct TerminateReport {
   std::vector<std::string> survivors;  // "gw3 (pid 4711)": not even that helped, or was not allowed
 };
 
+/// In a forked child every call throws Error (terminated), but for terminate(), which does
+/// nothing there.
 class Group {
  public:
   Group();

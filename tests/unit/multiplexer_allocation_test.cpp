@@ -2,8 +2,12 @@
 // connection at most, and nothing leaks.
 #include <gtest/gtest.h>
 
+#include <future>
 #include <list>
 #include <new>
+#include <system_error>
+
+#include <gangway/multi_channel.hpp>
 
 #include "tests/support/connected.hpp"
 #include "tests/support/fail_count.hpp"
@@ -140,6 +144,124 @@ TEST(AllocationFailure, of_a_call_leaves_the_stream_valid) {
     EXPECT_FALSE(there.machine.mid_frame());
     here.machine.fail(errc::terminated);
   }
+}
+
+// Closing takes memory for what is half out: there is a close, or nothing has happened.
+TEST(AllocationFailure, of_a_close_leaves_the_channel_and_its_sends_as_they_were) {
+  bool failed = true;
+  std::size_t n = 0;
+  for (; failed; ++n) {
+    Machine here(Side::controller, limits::window), there(Side::agent, limits::window);
+    const auto channel = here.machine.open();
+    Send framed(ItemKind::bytes, pattern(50'000)), begun(ItemKind::bytes, pattern(500'000));
+    here.machine.send(channel, framed);
+    here.machine.send(channel, begun);
+    Bytes stream = here.output(10'000);
+    bool closed = true;
+    {
+      const FailCount fail(n);
+      try {
+        here.machine.close(channel, "an error text that is too long to be kept in the string itself");
+      } catch (const std::bad_alloc&) {
+        closed = false;
+      }
+      failed = fail.failed();
+    }
+    EXPECT_EQ(channel->closed, closed);
+    EXPECT_EQ(framed.times + begun.times, closed ? 2 : 0) << n;
+    if (!closed) here.machine.close(channel);
+    EXPECT_EQ(framed.times + begun.times, 2) << n;
+    stream = stream + here.output();
+    EXPECT_TRUE(there.feed(stream)) << there.machine.failure();
+    EXPECT_FALSE(there.machine.mid_frame());
+    EXPECT_EQ(there.machine.live(), 0U);
+  }
+  EXPECT_GT(n, 2U);
+}
+
+// Everybody who waits is told of the end, with no memory at all.
+TEST(AllocationFailure, does_not_keep_the_end_of_a_connection_from_anybody) {
+  for (const bool with_waiters : {false, true}) {
+    const auto runtime = Runtime::create();
+    const auto script = std::make_shared<Script>(runtime->io());
+    End end(runtime, std::make_unique<ScriptStream>(script), {});
+    end.start();
+    script->gives(frame(ControlKind::hello, 0, detail::encode_pickle(Dict{})));
+    ASSERT_TRUE(end->wait_ready(in(20s)));
+    Channel called = open(end), queued = open(end), received = open(end), sent = open(end);
+    std::promise<int> told;
+    called.setcallback([&](const Value& value) { told.set_value(static_cast<int>(value.as_int())); }, 7);
+    auto queue = MultiChannel({queued}).make_receive_queue(8);
+    std::future<Failure> waiting;
+    if (with_waiters) {
+      waiting = std::async(std::launch::async, [&] { return failure_of([&] { (void)received.receive(20s); }); });
+      ASSERT_TRUE(test::eventually([&] { return !state_of(received)->receivers.empty(); }));
+    }
+    std::optional<boost::system::error_code> result;
+    const auto pending = end->send_later(state_of(sent), ItemKind::bytes, pattern(20'000'000),
+                                         [&](boost::system::error_code error) { result = error; });
+    ConnectionEnd reason{errc::terminated, "the end", {}};
+    {
+      const FailCount fail(0);
+      end->finish(std::move(reason));
+    }
+    EXPECT_EQ(result, errc::terminated);
+    EXPECT_EQ(told.get_future().get(), 7);
+    EXPECT_EQ(queue.get(20s).second, Value(8));
+    if (with_waiters) {
+      EXPECT_EQ(waiting.get().code, errc::terminated);
+    }
+    EXPECT_TRUE(end->finished());
+  }
+}
+
+// Registering a callback fails as a whole, or it is registered.
+TEST(AllocationFailure, of_setcallback_leaves_a_channel_that_can_be_received_from) {
+  const auto runtime = Runtime::create();
+  const auto script = std::make_shared<Script>(runtime->io());
+  End end(runtime, std::make_unique<ScriptStream>(script), {});
+  end.start();
+  script->gives(frame(ControlKind::hello, 0, detail::encode_pickle(Dict{})));
+  ASSERT_TRUE(end->wait_ready(in(20s)));
+  bool failed = true;
+  std::size_t n = 0;
+  for (; failed && n < 1000; ++n) {
+    Channel channel = open(end);
+    bool registered = true;
+    {
+      const FailCount fail(n);
+      try {
+        channel.setcallback([](const Value&) {}, 1);
+      } catch (const std::bad_alloc&) {
+        registered = false;
+      } catch (const std::system_error&) {  // no thread
+        registered = false;
+      }
+      failed = fail.failed();
+    }
+    const Failure failure = failure_of([&] { (void)channel.receive(std::chrono::milliseconds(1)); });
+    EXPECT_EQ(failure.code, registered ? errc::has_callback : errc::timed_out) << n;
+  }
+  EXPECT_GT(n, 3U);
+  end->finish({errc::terminated, "", {}});
+}
+
+// A thread that waits while another one leads, and is notified.
+TEST(AllocationFailure, does_not_keep_a_thread_from_waiting) {
+  const auto runtime = Runtime::create();
+  detail::Waiter leads(*runtime), follows(*runtime);
+  auto leader = std::async(std::launch::async, [&] { return runtime->wait(leads, in(20s)); });
+  auto follower = std::async(std::launch::async, [&] {
+    const FailCount fail(0);
+    return runtime->wait(follows, in(20s));
+  });
+  {
+    const FailCount fail(0);
+    follows.notify();
+  }
+  EXPECT_TRUE(follower.get());
+  leads.notify();
+  EXPECT_TRUE(leader.get());
 }
 
 // The connection ends, or the call throws; whoever shares the runtime goes on.
