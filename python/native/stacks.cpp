@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/file_descriptor.hpp"
+#include "python/common/exceptions.hpp"
 #include "python/native/frozen.hpp"
 #include "python/native/module.hpp"
 
