@@ -1,0 +1,93 @@
+"""Execution models: where code runs, and the primitives that fit it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import subprocess
+import threading
+import time
+from typing import Any, Callable
+
+NAMES = ("thread", "main_thread_only", "eventlet", "gevent")
+
+
+class ExecModel:
+    """Threads, under the names that are the same in every model. On the controller's side
+    `main_thread_only` is `thread`."""
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+
+    queue = queue
+    subprocess = subprocess
+    socket = socket
+
+    def __repr__(self) -> str:
+        return "<ExecModel %r>" % self.backend
+
+    def start(self, func: Callable[..., Any], args: tuple = ()) -> None:
+        """Calls func(*args) in a daemon thread of its own."""
+        threading.Thread(target=func, args=args, daemon=True).start()
+
+    def get_ident(self) -> int:
+        return threading.get_ident()
+
+    def sleep(self, delay: float) -> None:
+        """Sleeps for `delay` seconds."""
+        time.sleep(delay)
+
+    def fdopen(self, fd: int, mode: str, bufsize: int = 1, closefd: bool = True):
+        # Binary files have no line buffering, which 1 would ask for.
+        if "b" in mode and bufsize == 1:
+            bufsize = -1
+        return os.fdopen(fd, mode, bufsize, closefd=closefd)
+
+    def Lock(self):
+        """Re-entrant, like RLock()."""
+        return threading.RLock()
+
+    def RLock(self):
+        return threading.RLock()
+
+    def Event(self) -> threading.Event:
+        return threading.Event()
+
+
+def check_name(name: str) -> str:
+    """The name, if it is one. ValueError if not."""
+    if name not in NAMES:
+        raise ValueError("unknown execmodel %r: there are %s" % (name, ", ".join(NAMES)))
+    return name
+
+
+def get_execmodel(backend: str | ExecModel) -> ExecModel:
+    """The model of that name; a model is given back.
+
+    Raises ValueError for an unknown name, and for `gevent` and `eventlet`, which are there on the
+    far side only.
+    """
+    if isinstance(backend, ExecModel):
+        return backend
+    if check_name(backend) in ("eventlet", "gevent"):
+        raise ValueError(
+            "execmodel %r is not available on this side; "
+            "set_execmodel('thread', %r) has it on the far side" % (backend, backend))
+    return ExecModel(backend)
+
+
+class RemoteExecModel:
+    """The model of the far side, here: a name. It offers nothing to run here."""
+
+    def __init__(self, backend: str) -> None:
+        self.backend = check_name(backend)
+
+    def __repr__(self) -> str:
+        return "<ExecModel %r>" % self.backend
+
+
+# The error of a task that main_thread_only refuses (python/agent/task.py; a test compares them).
+MAIN_THREAD_ONLY_DEADLOCK_TEXT = (
+    "concurrent remote_exec would cause deadlock: this worker runs tasks in its main "
+    "thread only (execmodel main_thread_only), and a task is running there")
