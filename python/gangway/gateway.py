@@ -70,11 +70,15 @@ class Gateway:
     def _start_task(self, source: Source, kwargs: dict) -> Channel:
         if kwargs and source.function is None:
             raise TypeError("can't pass kwargs to non-function remote_exec")
-        return self._core.remote_exec(source.text, source.file, source.function, kwargs or None)
+        channel = self._core.remote_exec(source.text, source.file, source.function, kwargs or None)
+        channel._kept = self  # as long as somebody has it, it has a gateway
+        return channel
 
     def newchannel(self) -> Channel:
         """A channel without a task, to be sent to the far side. OSError when the connection is gone."""
-        return self._core.newchannel()
+        channel = self._core.newchannel()
+        channel._kept = self
+        return channel
 
     def remote_status(self, timeout: float | None = None) -> RInfo:
         """`numchannels`, `numexecuting`, `execmodel` and more, answered while all tasks are busy.
@@ -111,8 +115,9 @@ class Gateway:
         return self._core.stacks(timeout)
 
     def set_output(self, function: Callable[..., Any] | None) -> None:
-        """Calls function for each line that tasks print, when the spec has stdout=callback or
-        stderr=callback; ValueError when it has not."""
+        """Calls function(channel, stream, text) for each line that tasks print, when the spec has
+        stdout=callback or stderr=callback; ValueError when it has not. `channel` is the id of the
+        task's channel, 0 when it is not known; `stream` is "stdout" or "stderr". None drops them."""
         self._core.set_output(function)
 
     def reconfigure(self, py2str_as_py3str: bool = True, py3str_as_py2str: bool = False) -> None:

@@ -31,7 +31,14 @@ def source_of(source: Any) -> Source:
         return Source(source_of_function(source), source.__code__.co_filename, source.__name__)
     if isinstance(source, types.ModuleType):
         return source_of_module(source)
-    return Source(str(source))
+    return Source(dedent(str(source)))
+
+
+def dedent(text: str) -> str:
+    """The text without its common indentation. Most have none, which is seen at once."""
+    code = text.lstrip()
+    above = text[:len(text) - len(code)]  # empty lines, and the first one's indentation
+    return text if not above or above.endswith("\n") else textwrap.dedent(text)
 
 
 def source_of_module(module: types.ModuleType) -> Source:

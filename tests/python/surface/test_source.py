@@ -174,3 +174,16 @@ def test_function_without_source():
     exec("def function(channel): pass", namespace)
     with pytest.raises(ValueError):
         _source_of_function(namespace["function"])
+
+
+@pytest.mark.parametrize("text", ["x", "", "\n\nx\n  y", "  x\n  y", "\n    if 1:\n        x\n", "\tx", "  \n x\n y", "x\n  y"])
+def test_dedent(request, text):
+    import textwrap
+
+    if request.config.getoption("--oracle"):
+        pytest.skip("not with the oracle")
+    from gangway.source import dedent
+
+    assert dedent(text).split() == text.split()
+    strip = [line.rstrip() for line in dedent(text).split("\n")]
+    assert strip == [line.rstrip() for line in textwrap.dedent(text).split("\n")]
