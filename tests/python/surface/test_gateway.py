@@ -84,6 +84,7 @@ def test_remote_status_counts_channels(any_gateway, until):
     assert any_gateway.remote_status().numchannels == 1
     channel.close()
     until(lambda: any_gateway.remote_status().numchannels == 0)
+    del channel
     assert repr(any_gateway).endswith(" 0 active channels>")
 
 
