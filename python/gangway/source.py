@@ -11,6 +11,7 @@ import symtable
 import textwrap
 import tokenize
 import types
+import weakref
 from typing import Any, Iterator, NamedTuple
 
 
@@ -22,13 +23,23 @@ class Source(NamedTuple):
     function: str | None = None  # to be called as function(channel, **kwargs)
 
 
+# Those that were sent, with their code. Looking at the source takes half a millisecond; and it is
+# the source of the function that is in memory, whatever becomes of its file.
+functions: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
 def source_of(source: Any) -> Source:
     """The Source of a function, a module, or anything else by its str().
 
     Raises ValueError for a function that cannot be sent, OSError for a module without source.
     """
     if isinstance(source, types.FunctionType):
-        return Source(source_of_function(source), source.__code__.co_filename, source.__name__)
+        code, known = functions.get(source, (None, None))
+        if code is not source.__code__:
+            code = source.__code__
+            known = Source(source_of_function(source), code.co_filename, source.__name__)
+            functions[source] = code, known
+        return known
     if isinstance(source, types.ModuleType):
         return source_of_module(source)
     return Source(dedent(str(source)))
