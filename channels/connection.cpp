@@ -407,6 +407,12 @@ bool Connection::finished() {
   return finished_;
 }
 
+std::optional<std::string> Connection::end_text() {
+  check_process();
+  const std::lock_guard lock(mutex_);
+  return end_ ? std::optional(end_->text) : std::nullopt;
+}
+
 std::size_t Connection::live_channels() {
   if (fork_.in_child()) return 0;
   const std::lock_guard lock(mutex_);

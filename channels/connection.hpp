@@ -98,6 +98,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   [[nodiscard]] ChannelPtr open_channel();
   /// The peer's max_item, once known.
   void set_peer_max_item(std::uint64_t size) noexcept { peer_max_item_ = size; }
+  [[nodiscard]] std::uint64_t peer_max_item() const noexcept { return peer_max_item_; }
 
   /// Sends, if that needs no waiting: the item was small and the stream is free. Throws as send.
   [[nodiscard]] bool try_send(const ChannelPtr& channel, const EncodedItem& item);
@@ -198,6 +199,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   [[nodiscard]] bool wait_finished(Deadline deadline);
   [[nodiscard]] bool ready();
   [[nodiscard]] bool finished();
+  /// How the connection has ended, in words; none while it lives.
+  [[nodiscard]] std::optional<std::string> end_text();
   [[nodiscard]] std::size_t live_channels();
   /// Of the channels with bytes that wait: id to (arrived and not taken, to be sent). At most `most`.
   [[nodiscard]] Dict queued(std::size_t most);

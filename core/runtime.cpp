@@ -46,7 +46,7 @@ std::shared_ptr<Runtime> Runtime::shared() {
   static std::weak_ptr<Runtime> current;
   const std::lock_guard lock(mutex);
   auto runtime = current.lock();
-  if (!runtime) current = runtime = create();
+  if (!runtime || runtime->fork_.in_child()) current = runtime = create();
   return runtime;
 }
 

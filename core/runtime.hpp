@@ -58,7 +58,7 @@ class Waiter {
 
 class Runtime : public std::enable_shared_from_this<Runtime> {
  public:
-  /// The program's runtime: made when first asked for, stopped when nobody holds it.
+  /// The process's runtime: made when first asked for, also in a forked child; stopped when nobody holds it.
   [[nodiscard]] static std::shared_ptr<Runtime> shared();
   /// One of its own.
   [[nodiscard]] static std::shared_ptr<Runtime> create();

@@ -29,6 +29,7 @@ namespace gangway {
 
 namespace detail {
 class GatewayState;
+struct GatewayAccess;
 }
 
 /// Python source for remote_exec. A value.
@@ -122,6 +123,7 @@ class Gateway {
 
  private:
   friend class Group;
+  friend struct detail::GatewayAccess;
   explicit Gateway(std::shared_ptr<detail::GatewayState> state) noexcept : state_(std::move(state)) {}
   [[nodiscard]] detail::GatewayState& state() const;
 

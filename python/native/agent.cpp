@@ -300,14 +300,4 @@ std::optional<std::string> Agent::lost() {
   return lost_;
 }
 
-void Agent::release_later(void* object) {
-  const std::lock_guard lock(mutex_);
-  released_.push_back(object);
-}
-
-std::vector<void*> Agent::take_released() {
-  const std::lock_guard lock(mutex_);
-  return std::exchange(released_, {});
-}
-
 }  // namespace gangway::python

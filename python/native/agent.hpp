@@ -125,10 +125,6 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   /// What the end of the connection is called; none while it lives.
   [[nodiscard]] std::optional<std::string> lost();
 
-  /// Something that only a thread with the GIL can release.
-  void release_later(void* object);
-  [[nodiscard]] std::vector<void*> take_released();
-
  private:
   struct Task {
     std::shared_ptr<detail::ChannelHandle> handle;  // dropping the user's must not end the task
@@ -192,7 +188,6 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   std::optional<ThreadId> callback_thread_;
   std::string signals_seen_;
   std::optional<std::string> lost_;
-  std::vector<void*> released_;
 };
 
 }  // namespace gangway::python

@@ -6,26 +6,19 @@
 // Thread rule: construct and destroy with the GIL held.
 #pragma once
 
-#include <chrono>
-
-#include "core/runtime.hpp"
+#include "python/common/side.hpp"
 #include "python/native/agent.hpp"
-#include "python/native/gil.hpp"
 
 namespace gangway::python {
 
-class Blocking {
+class AgentBlocking final : public Blocking {
  public:
-  explicit Blocking(Agent& agent);
-  Blocking(const Blocking&) = delete;
-  Blocking& operator=(const Blocking&) = delete;
-  ~Blocking();
+  explicit AgentBlocking(Agent& agent);
+  ~AgentBlocking() override;
 
-  [[nodiscard]] detail::Waiter& waiter() noexcept { return wait_.waiter; }
+  [[nodiscard]] detail::Waiter& waiter() noexcept override { return wait_.waiter; }
   [[nodiscard]] Agent::Wait& wait() noexcept { return wait_; }
-  /// Makes ready for the next wait, and runs the handlers of signals that came. Throws
-  /// PythonError when one of them, or an interrupt, has raised something.
-  void check();
+  void check() override;
 
  private:
   Agent& agent_;
@@ -33,8 +26,5 @@ class Blocking {
   int user_fd_ = -1;
   Agent::Wait wait_;
 };
-
-/// What `timeout` (None, or seconds) means from now on. Throws PythonError.
-[[nodiscard]] detail::Deadline deadline_of(PyObject* timeout);
 
 }  // namespace gangway::python

@@ -5,7 +5,7 @@
 #include <thread>
 #include <utility>
 
-#include "python/native/py_ref.hpp"
+#include "python/common/py_ref.hpp"
 
 namespace gangway::python {
 

@@ -1,6 +1,6 @@
 #include "python/native/interpreter.hpp"
 
-#include "python/native/py_ref.hpp"
+#include "python/common/py_ref.hpp"
 
 namespace gangway::python {
 

@@ -4,14 +4,14 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <new>
 
 #include "python/native/blocking.hpp"
-#include "python/native/channel_object.hpp"
+#include "python/common/channel_object.hpp"
+#include "python/common/exceptions.hpp"
 #include "python/native/frozen.hpp"
-#include "python/native/gil.hpp"
-#include "python/native/object_builder.hpp"
-#include "python/native/python_callback.hpp"
+#include "python/common/gil.hpp"
+#include "python/common/object_builder.hpp"
+#include "python/common/python_callback.hpp"
 
 namespace gangway::python {
 
@@ -24,13 +24,10 @@ PyObject* main_jobs = nullptr;
 
 template <class Body>
 PyObject* guarded(Body body) noexcept {
-  try {
-    if (agent().in_child()) refuse_child();
+  return translated([&] {
+    module().side->check_process();
     return body().release();
-  } catch (...) {
-    translate_exception();
-    return nullptr;
-  }
+  });
 }
 
 // How the task is called in a status; what is wrong with the request is said by execute().
@@ -44,11 +41,11 @@ std::string name_of_task(PyObject* request) {
 
 // The (channel, request) of a job; a request that cannot be read fails its channel: null then.
 PyRef job_object(Agent::Job job) {
-  const PyRef channel = channel_object(agent().connection().handle_of(job.channel));
+  const PyRef channel = module().side->wrap(agent().connection().handle_of(job.channel));
   const std::uint32_t id = job.channel->id;
   try {
     detail::InItem item{detail::ItemKind::exec, 0, std::move(job.request), 0};
-    const PyRef request = decode_object(std::move(item), object_channels());
+    const PyRef request = decode_object(std::move(item), *module().side);
     agent().set_source(id, name_of_task(request.get()));
     return PyRef::check(PyTuple_Pack(2, channel.get(), request.get()));
   } catch (const LoadError& error) {
@@ -62,7 +59,7 @@ PyRef next_main_job() {
     explicit Idle(Agent::Wait& wait) { agent().set_idle(&wait); }
     ~Idle() { agent().set_idle(nullptr); }
   };
-  Blocking blocking(agent());
+  AgentBlocking blocking(agent());
   const Idle idle(blocking.wait());
   for (;;) {
     blocking.check();
@@ -121,7 +118,7 @@ PyObject* new_channel(PyObject*, PyObject*) {
   return guarded([&] {
     try {
       Connection& connection = agent().connection();
-      return channel_object(connection.handle_of(connection.open_channel()));
+      return module().side->wrap(connection.handle_of(connection.open_channel()));
     } catch (const Error& error) {
       const auto lost = agent().lost();
       const std::string reason = lost ? *lost
@@ -137,7 +134,7 @@ PyObject* new_channel(PyObject*, PyObject*) {
 PyObject* join(PyObject*, PyObject* timeout) {
   return guarded([&] {
     const detail::Deadline deadline = deadline_of(timeout);
-    Blocking blocking(agent());
+    AgentBlocking blocking(agent());
     for (bool in_time = true; in_time && !agent().lost();) {
       blocking.check();
       if (agent().lost()) break;
@@ -228,11 +225,11 @@ void prepare() {
   execute(frozen_sleep);
   execute(frozen_errors);
   execute(frozen_native);
-  module().remote_error = PyRef::share(function("RemoteError")).release();
-  module().timeout_error = PyRef::share(function("TimeoutError")).release();
-  module().dump_error = PyRef::share(function("DumpError")).release();
-  module().load_error = PyRef::share(function("LoadError")).release();
-  prepare_channel_type();
+  error_classes().remote_error = PyRef::share(function("RemoteError")).release();
+  error_classes().timeout_error = PyRef::share(function("TimeoutError")).release();
+  error_classes().dump_error = PyRef::share(function("DumpError")).release();
+  error_classes().load_error = PyRef::share(function("LoadError")).release();
+  prepare_agent_channels();
   set("Channel", PyRef::share(reinterpret_cast<PyObject*>(&channel_type())));
 }
 
@@ -271,16 +268,12 @@ bool prepare_module() {
 
 void run_module(std::shared_ptr<Agent> the_agent) {
   module().agent = std::move(the_agent);
+  module().side = std::make_shared<AgentSide>(module().agent);
   try {
     run();
   } catch (...) {
     translate_exception();
   }
-}
-
-void refuse_child() {
-  PyErr_Format(PyExc_OSError, "the connection belongs to another process, pid %d", agent().pid());
-  throw PythonError();
 }
 
 PyObject* function(const char* name) {
@@ -302,31 +295,6 @@ void leave_child(PyObject* text) {
   PyObject* const leave = PyDict_GetItemString(module().dict, "leave");
   Py_XDECREF(PyObject_CallFunction(leave, "i", text == Py_None ? 0 : 1));
   ::_exit(1);
-}
-
-std::string text_of(PyObject* object) {
-  const PyRef text = PyRef::check(PyObject_Str(object));
-  const PyRef bytes = PyRef::check(PyUnicode_AsEncodedString(text.get(), "utf-8", "backslashreplace"));
-  return {PyBytes_AS_STRING(bytes.get()), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get()))};
-}
-
-void translate_exception() noexcept {
-  try {
-    throw;
-  } catch (const PythonError&) {
-  } catch (const DumpError& error) {
-    PyErr_SetString(module().dump_error, error.what());
-  } catch (const LoadError& error) {
-    PyErr_SetString(module().load_error, error.what());
-  } catch (const EndOfChannel& error) {
-    PyErr_SetString(PyExc_EOFError, error.what());
-  } catch (const Error& error) {
-    PyErr_SetString(PyExc_OSError, error.what());
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
 }
 
 }  // namespace gangway::python

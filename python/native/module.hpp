@@ -7,20 +7,17 @@
 #include <string_view>
 
 #include "python/native/agent.hpp"
-#include "python/native/object_walker.hpp"
-#include "python/native/py_ref.hpp"
+#include "python/native/agent_side.hpp"
+#include "python/common/py_ref.hpp"
 
 namespace gangway::python {
 
 /// What the C functions of the module share: there is one interpreter and one connection.
 struct Module {
   std::shared_ptr<Agent> agent;
+  std::shared_ptr<AgentSide> side;
   PyObject* dict = nullptr;  // of the module
   PyObject* gateway = nullptr;
-  PyObject* remote_error = nullptr;
-  PyObject* timeout_error = nullptr;
-  PyObject* dump_error = nullptr;
-  PyObject* load_error = nullptr;
 };
 
 [[nodiscard]] Module& module() noexcept;
@@ -38,17 +35,8 @@ void run_module(std::shared_ptr<Agent> agent);
 /// The same of a frozen file that is executed when it is needed first.
 [[nodiscard]] PyObject* function(const char* name, std::string_view frozen);
 
-/// Makes a Python exception of the C++ exception that is being handled.
-void translate_exception() noexcept;
-
-/// The OSError of a process that user code has forked.
-[[noreturn]] void refuse_child();
-
 /// Ends a process that user code has forked and that came back to us: it is nobody's agent.
 /// `text`: of its error, or None.
 [[noreturn]] void leave_child(PyObject* text);
-
-/// UTF-8 of str(object), whatever is in it.
-[[nodiscard]] std::string text_of(PyObject* object);
 
 }  // namespace gangway::python

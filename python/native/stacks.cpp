@@ -10,6 +10,7 @@
 
 #include "core/file_descriptor.hpp"
 #include "python/native/frozen.hpp"
+#include "python/common/exceptions.hpp"
 #include "python/native/module.hpp"
 
 // Not everywhere exported: absent, there are no stacks without the GIL.

@@ -6,7 +6,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "python/native/py_ref.hpp"
+#include "python/common/py_ref.hpp"
 
 namespace gangway::python {
 

@@ -3,7 +3,7 @@
 // export it, the static one does.
 #pragma once
 
-#include "python/native/py_ref.hpp"
+#include "python/common/py_ref.hpp"
 
 extern "C" [[gnu::weak]] int PySignal_SetWakeupFd(int fd);
 

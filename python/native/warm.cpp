@@ -1,6 +1,6 @@
 #include "python/native/warm.hpp"
 
-#include "python/native/py_ref.hpp"  // Python.h, which marshal.h needs
+#include "python/common/py_ref.hpp"  // Python.h, which marshal.h needs
 
 #include <fcntl.h>
 #include <linux/sched.h>

@@ -11,7 +11,7 @@
 #include "core/item_codec.hpp"
 #include "core/item_walker.hpp"
 #include "core/pickle_encoder.hpp"
-#include "python/native/py_ref.hpp"
+#include "python/common/py_ref.hpp"
 
 namespace gangway::python {
 
@@ -76,12 +76,16 @@ class EncodedObject {
   explicit EncodedObject(const ObjectChannels& channels) noexcept : channels_(channels) {}
   /// Throws DumpError, PythonError. The object must outlive the item.
   void encode(PyObject* object);
+  /// What an EXEC says (wire.md, section 6).
+  void encode_exec(PyObject* request);
   [[nodiscard]] const detail::EncodedItem& item() const noexcept { return item_; }
   /// What must live as long as the item does, beside this; null: nothing.
   [[nodiscard]] PyRef take_owner() noexcept { return std::move(owner_); }
   [[nodiscard]] Bytes take_scratch() noexcept { return std::move(scratch_); }
 
  private:
+  void encode_pickle(PyObject* object, detail::ItemKind kind);
+
   const ObjectChannels& channels_;
   detail::EncodedItem item_{};
   std::int64_t integer_ = 0;

@@ -10,8 +10,8 @@
 #include "channels/channel_state.hpp"
 #include "core/item_walker.hpp"
 #include "core/pickle_decoder.hpp"
-#include "python/native/object_walker.hpp"
-#include "python/native/py_ref.hpp"
+#include "python/common/object_walker.hpp"
+#include "python/common/py_ref.hpp"
 
 namespace gangway::python {
 
@@ -40,6 +40,7 @@ class ObjectBuilder {
   [[nodiscard]] PyRef make_dict() const { return PyRef::check(PyDict_New()); }
   [[nodiscard]] PyRef make_set() const { return PyRef::check(PySet_New(nullptr)); }
   void append(PyRef& list, std::span<PyRef> items) const;
+  void replace(PyRef& list, std::size_t at, PyRef& item) const;
   void set_items(PyRef& dict, std::span<PyRef> keys_and_values) const;
   void add(PyRef& set, std::span<PyRef> members) const;
   [[nodiscard]] PyRef make_channel(std::uint32_t id) const { return channels_.channel(id); }
@@ -53,7 +54,7 @@ class ObjectBuilder {
   const detail::Strings strings_;
   std::array<PyRef, 64> recent_;
 };
-static_assert(detail::ItemBuilder<ObjectBuilder>);
+static_assert(detail::DumpBuilder<ObjectBuilder>);
 
 /// Throws LoadError, PythonError.
 [[nodiscard]] PyRef decode_object(detail::InItem item, ObjectChannels& channels);

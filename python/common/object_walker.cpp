@@ -1,4 +1,4 @@
-#include "python/native/object_walker.hpp"
+#include "python/common/object_walker.hpp"
 
 namespace gangway::python {
 
@@ -152,10 +152,16 @@ void EncodedObject::encode(PyObject* object) {
     item_ = {ItemKind::str, std::as_bytes(std::span(utf8_of(object, form)))};
     owner_ = form ? std::move(form) : PyRef::share(object);
   } else {
-    ObjectWalker walker(channels_);
-    detail::PickleEncoder<ObjectWalker>(walker, scratch_).encode(object);
-    item_ = {ItemKind::pickle, scratch_.span()};
+    encode_pickle(object, ItemKind::pickle);
   }
+}
+
+void EncodedObject::encode_exec(PyObject* request) { encode_pickle(request, detail::ItemKind::exec); }
+
+void EncodedObject::encode_pickle(PyObject* object, detail::ItemKind kind) {
+  ObjectWalker walker(channels_);
+  detail::PickleEncoder<ObjectWalker>(walker, scratch_).encode(object);
+  item_ = {kind, scratch_.span()};
 }
 
 }  // namespace gangway::python

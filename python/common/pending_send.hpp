@@ -5,21 +5,19 @@
 #include <mutex>
 #include <optional>
 
-#include "python/native/agent.hpp"
-#include "python/native/blocking.hpp"
-#include "python/native/object_walker.hpp"
+#include "python/common/object_walker.hpp"
+#include "python/common/side.hpp"
 
 namespace gangway::python {
 
 class PendingSend {
  public:
   /// Takes what the item is in out of `encoded`.
-  PendingSend(Agent& agent, const ChannelPtr& channel, EncodedObject& encoded);
+  PendingSend(Side& side, const ChannelPtr& channel, EncodedObject& encoded);
 
-  /// Until it has been sent; false when the channel or the connection has ended. Throws
-  /// PythonError when a signal or an interrupt ends it: nothing was sent then, or the rest
-  /// follows by itself.
-  [[nodiscard]] bool wait();
+  /// Until it has been sent. Throws ChannelClosed or what ended the connection; and PythonError
+  /// when a signal or an interrupt ends it: nothing was sent then, or the rest follows by itself.
+  void wait();
 
  private:
   // Lives as long as the connection refers to the payload.
@@ -29,11 +27,11 @@ class PendingSend {
     std::optional<boost::system::error_code> result;
     Bytes scratch;
     PyObject* owner = nullptr;
-    bool abandoned = false;  // the owner must be released by somebody with the GIL
+    bool abandoned = false;  // nobody waits any more who could release the owner
     std::int64_t integer = 0;
   };
 
-  Agent& agent_;
+  Side& side_;
   const ChannelPtr channel_;
   detail::EncodedItem item_;
   const std::shared_ptr<Shared> shared_;

@@ -1,4 +1,4 @@
-#include "python/native/object_builder.hpp"
+#include "python/common/object_builder.hpp"
 
 #include <cstring>
 
@@ -61,6 +61,10 @@ void ObjectBuilder::append(PyRef& list, std::span<PyRef> items) const {
     return;
   }
   for (const PyRef& item : items) check_status(PyList_Append(list.get(), item.get()));
+}
+
+void ObjectBuilder::replace(PyRef& list, std::size_t at, PyRef& item) const {
+  check_status(PyList_SetItem(list.get(), static_cast<Py_ssize_t>(at), item.release()));
 }
 
 void ObjectBuilder::set_items(PyRef& dict, std::span<PyRef> keys_and_values) const {

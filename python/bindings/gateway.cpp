@@ -1,0 +1,178 @@
+#include "python/bindings/gateway.hpp"
+
+#include <pybind11/stl.h>
+
+#include <sstream>
+
+#include "core/item_codec.hpp"
+#include "core/pickle_decoder.hpp"
+#include "gateways/gateway_access.hpp"
+#include "python/bindings/interruptible.hpp"
+#include "python/common/channel_methods.hpp"
+#include "python/common/object_builder.hpp"
+#include "python/common/python_callback.hpp"
+#include "python/common/release.hpp"
+
+namespace gangway::python {
+
+namespace {
+
+Connection& connection_of(const Gateway& gateway) { return detail::GatewayAccess::state(gateway).connection(); }
+
+// A value as an object: what goes over the wire as the one comes out as the other.
+py::object object_of_value(const Value& value, Side& side) {
+  ObjectBuilder builder(side);
+  const Bytes pickle = detail::encode_pickle(value);
+  return object_of(detail::PickleDecoder<ObjectBuilder>(builder, pickle.span()).decode());
+}
+
+py::object text_object(const std::string& text) {
+  return object_of(
+      PyRef::check(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace")));
+}
+
+// A function of the user's that other threads hold.
+class OutputFunction {
+ public:
+  explicit OutputFunction(PyObject* function)
+      : function_((Py_INCREF(function), function), [](PyObject* object) { release_later(object); }) {}
+
+  void operator()(const Output& output) const {
+    const CallbackGil gil;
+    if (!gil) return;
+    try {
+      const py::int_ channel(output.channel);
+      const py::str stream(output.stream == OutputStream::out ? "stdout" : "stderr");
+      const py::object text = text_object(output.text);
+      call_back(function_.get(), {channel.ptr(), stream.ptr(), text.ptr()});
+    } catch (const PythonError&) {
+      PyErr_WriteUnraisable(function_.get());
+    }
+  }
+
+ private:
+  std::shared_ptr<PyObject> function_;
+};
+
+}  // namespace
+
+PyGateway::PyGateway(Gateway gateway, py::object spec)
+    : gateway_(std::move(gateway)),
+      side_(std::make_shared<GatewaySide>(connection_of(gateway_).shared_from_this())),
+      spec_(std::move(spec)) {}
+
+// In a forked child it is a copy of the parent's, which still uses what is behind it.
+PyGateway::~PyGateway() {
+  if (!fork_.in_child()) return;
+  new Gateway(std::move(gateway_));
+  new std::shared_ptr<GatewaySide>(std::move(side_));
+}
+
+py::object PyGateway::channel(const ChannelPtr& state) {
+  return object_of(side_->wrap(connection_of(gateway_).handle_of(state)));
+}
+
+py::object PyGateway::remote_exec(py::object source, py::object file, py::object function, py::object kwargs) {
+  side_->check_process();
+  release_now();
+  const bool has_kwargs = !kwargs.is_none() && py::len(kwargs) > 0;
+  if (has_kwargs && function.is_none()) throw py::type_error("keyword arguments are for functions only");
+  py::dict request;
+  request["source"] = py::str(source);
+  if (!file.is_none()) request["file"] = py::str(file);
+  if (!function.is_none()) request["function"] = py::str(function);
+  if (has_kwargs) request["kwargs"] = kwargs;
+  EncodedObject encoded(*side_);
+  encoded.encode_exec(request.ptr());
+  const ChannelPtr state = connection_of(gateway_).open_channel();
+  py::object made = channel(state);
+  send_encoded(*side_, state, encoded);
+  return made;
+}
+
+py::object PyGateway::newchannel() {
+  side_->check_process();
+  return channel(connection_of(gateway_).open_channel());
+}
+
+py::object PyGateway::remote_status(const py::object& timeout) {
+  const RemoteStatus status = run_interruptibly(
+      [gateway = gateway_, limit = timeout_of(timeout.ptr())]() mutable { return gateway.remote_status(limit); });
+  return object_of_value(status.details, *side_);
+}
+
+py::object PyGateway::stacks(const py::object& timeout) {
+  return text_object(run_interruptibly(
+      [gateway = gateway_, limit = timeout_of(timeout.ptr())]() mutable { return gateway.stacks(limit); }));
+}
+
+bool PyGateway::join(const py::object& timeout) {
+  side_->check_process();
+  auto& state = detail::GatewayAccess::state(gateway_);
+  return wait_in_slices(deadline_of(timeout.ptr()),
+                        [&](detail::Deadline deadline) { return state.wait_gone(deadline); });
+}
+
+py::dict PyGateway::death() const {
+  const DeathRecord record = gateway_.death();
+  py::dict death;
+  death["exit_status"] = record.exit_status;
+  death["signal"] = record.signal;
+  death["stderr_tail"] = text_object(record.stderr_tail);
+  death["killed_here"] = record.killed_here;
+  death["out_of_memory"] = record.out_of_memory;
+  death["summary"] = text_object(record.summary());
+  return death;
+}
+
+py::dict PyGateway::info() const {
+  const AgentInfo agent = gateway_.info();
+  py::dict info;
+  info["agent"] = agent.agent;
+  info["version"] = agent.version;
+  info["python"] = agent.python;
+  info["implementation"] = agent.implementation;
+  info["executable"] = text_object(agent.executable);
+  info["pid"] = agent.pid;
+  return info;
+}
+
+std::optional<double> PyGateway::unresponsive() const {
+  const auto silence = gateway_.unresponsive();
+  if (!silence) return {};
+  return std::chrono::duration<double>(*silence).count();
+}
+
+std::vector<py::object> PyGateway::live_channels() const {
+  std::vector<py::object> all;
+  for (PyRef& object : side_->channels()) all.push_back(object_of(std::move(object)));
+  return all;
+}
+
+void PyGateway::exit() {
+  const WithoutGil released;
+  gateway_.exit();
+}
+
+void PyGateway::kill() {
+  const WithoutGil released;
+  gateway_.kill();
+}
+
+void PyGateway::reconfigure(bool py2str_as_py3str, bool py3str_as_py2str) {
+  gateway_.reconfigure(py2str_as_py3str, py3str_as_py2str);
+}
+
+void PyGateway::set_output(const py::object& function) {
+  if (function.is_none()) return gateway_.set_output({});
+  if (PyCallable_Check(function.ptr()) == 0) throw_format(PyExc_TypeError, "%R is not callable", function.ptr());
+  gateway_.set_output(OutputFunction(function.ptr()));
+}
+
+std::string PyGateway::repr() const {
+  std::ostringstream out;
+  out << gateway_;
+  return out.str();
+}
+
+}  // namespace gangway::python
