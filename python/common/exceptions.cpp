@@ -2,15 +2,19 @@
 
 #include <new>
 
+#include "core/process.hpp"
+
 namespace gangway::python {
 
 namespace {
 
 // OSError(errno, text) makes FileNotFoundError and the like.
 void set_os_error(const Error& error) {
-  if (error.code().category() != boost::system::system_category())
-    return PyErr_SetString(PyExc_OSError, error.what());
-  const PyRef arguments = PyRef::steal(Py_BuildValue("(is)", error.code().value(), error.what()));
+  int number = 0;
+  if (const auto* const spawn = dynamic_cast<const detail::SpawnError*>(&error)) number = spawn->os_error();
+  if (error.code().category() == boost::system::system_category()) number = error.code().value();
+  if (number == 0) return PyErr_SetString(PyExc_OSError, error.what());
+  const PyRef arguments = PyRef::steal(Py_BuildValue("(is)", number, error.what()));
   if (arguments) PyErr_SetObject(PyExc_OSError, arguments.get());
 }
 

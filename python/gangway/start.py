@@ -36,13 +36,18 @@ def has_native_agent() -> bool:
     return sys.prefix == sys.base_prefix and os.path.realpath(sys.executable) == os.path.realpath(PYTHON)
 
 
+def wants_output(spec: XSpec) -> bool:
+    """Whether what tasks print is asked for. The native agent cannot send it yet."""
+    return any(mode in ("forward", "callback") for mode in (spec.stdout, spec.stderr))
+
+
 def text_of(spec: XSpec) -> str:
     """The spec as it is now, assigned attributes included; what is None is left out.
 
     ValueError for values that a text cannot have. Items of env with "//" are left to late_env().
     """
     values = {key: value for key, value in vars(spec).items() if key not in ("_spec", "env") and value is not None}
-    if is_plain_popen(spec) and not has_native_agent():
+    if is_plain_popen(spec) and (wants_output(spec) or not has_native_agent()):
         values["python"] = shlex.quote(sys.executable)
     parts = [part_of(key, value) for key, value in values.items()]
     late = late_env(spec)
