@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
 
 from . import _gangway
 from .errors import RemoteError, TimeoutError
 from .files import open_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Channel(_gangway.Channel):

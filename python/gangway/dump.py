@@ -3,9 +3,12 @@ float, complex, str, bytes, list, tuple, dict, set, frozenset."""
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
 
 from . import _gangway
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
 
 
 def dumps(obj: Any) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-import queue
-import socket
-import subprocess
 import threading
 import time
-from typing import Any, Callable
+import types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 NAMES = ("thread", "main_thread_only", "eventlet", "gevent")
 
@@ -20,9 +22,19 @@ class ExecModel:
     def __init__(self, backend: str) -> None:
         self.backend = backend
 
-    queue = queue
-    subprocess = subprocess
-    socket = socket
+    # The modules that fit the model; imported when somebody wants one.
+
+    @property
+    def queue(self) -> types.ModuleType:
+        return importlib.import_module("queue")
+
+    @property
+    def subprocess(self) -> types.ModuleType:
+        return importlib.import_module("subprocess")
+
+    @property
+    def socket(self) -> types.ModuleType:
+        return importlib.import_module("socket")
 
     def __repr__(self) -> str:
         return "<ExecModel %r>" % self.backend

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
 
 from . import trace
 from .channel import Channel
-from .errors import HostNotFound  # noqa: F401  where execnet's users look for it
 from .execmodel import ExecModel
 from .record import RInfo
 from .source import Source, source_of
 from .transport import ChannelFactory, Transport
 from .xspec import XSpec
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Callable
     from .group import Group
 
 RINFO_SOURCE = """\

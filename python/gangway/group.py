@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import threading
-from typing import Any, Iterable, Iterator, NamedTuple
 
 from . import _gangway, start, worker_path
 from .errors import IdInUseError
@@ -14,12 +13,26 @@ from .multi_channel import MultiChannel
 from .source import source_of
 from .xspec import XSpec
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Iterator
 
-class TerminateReport(NamedTuple):
-    """What Group.terminate had to do. Empty: everybody went when asked."""
 
-    killed: list[str]  # ids of those that had to be killed
-    survivors: list[str]  # ids and processes that are still there
+class TerminateReport(tuple):
+    """What Group.terminate had to do: (killed, survivors). Both empty: everybody went when asked."""
+
+    @property
+    def killed(self) -> list[str]:
+        """The ids of those that had to be killed."""
+        return self[0]
+
+    @property
+    def survivors(self) -> list[str]:
+        """Ids and processes that are still there."""
+        return self[1]
+
+    def __repr__(self) -> str:
+        return "TerminateReport(killed=%r, survivors=%r)" % self
 
 
 class Group:
@@ -154,7 +167,7 @@ class Group:
         """Ends every gateway: asks, waits up to `timeout` seconds, kills. Returns within the timeout
         plus two seconds; without a timeout it waits for ever and never kills. Gateways that were
         exited before are waited for as well. May be called again at any time."""
-        report = TerminateReport([], [])
+        report = TerminateReport(([], []))
         while True:
             for gateway in self:
                 gateway.exit()

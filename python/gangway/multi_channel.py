@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Sequence
 
 from .channel import Channel
 from .errors import RemoteError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, Sequence
 
 NO_ENDMARKER = object()
 

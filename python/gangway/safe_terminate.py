@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Iterable
 
 from .execmodel import ExecModel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable
 
 
 def countdown(timeout: float | None) -> Callable[[], float | None]:

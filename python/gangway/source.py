@@ -1,26 +1,28 @@
-"""What remote_exec accepts, as the text that is sent: strings, functions, modules."""
+"""What remote_exec accepts, as the text that is sent: strings, functions, modules.
+
+Most programs send strings; what only the others need is imported when it is needed.
+"""
 
 from __future__ import annotations
 
-import ast
 import builtins
-import inspect
-import linecache
-import os
-import symtable
-import textwrap
-import tokenize
 import types
 import weakref
-from typing import Any, Iterator, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import symtable
+    from typing import Any, Iterator
 
 
-class Source(NamedTuple):
-    """Python source as it is compiled on the far side."""
+class Source:
+    """Python source as it is compiled on the far side. `file` is for tracebacks, None is <remote exec>;
+    `function` is called as function(channel, **kwargs), None is just executed."""
 
-    text: str
-    file: str | None = None  # for tracebacks; None: <remote exec>
-    function: str | None = None  # to be called as function(channel, **kwargs)
+    def __init__(self, text: str, file: str | None = None, function: str | None = None) -> None:
+        self.text = text
+        self.file = file
+        self.function = function
 
 
 # Those that were sent, with their code. Looking at the source takes half a millisecond; and it is
@@ -49,11 +51,20 @@ def dedent(text: str) -> str:
     """The text without its common indentation. Most have none, which is seen at once."""
     code = text.lstrip()
     above = text[:len(text) - len(code)]  # empty lines, and the first one's indentation
-    return text if not above or above.endswith("\n") else textwrap.dedent(text)
+    if not above or above.endswith("\n"):
+        return text
+    import textwrap
+
+    return textwrap.dedent(text)
 
 
 def source_of_module(module: types.ModuleType) -> Source:
     """The module's source as it is now in its file."""
+    import inspect
+    import linecache
+    import os
+    import tokenize
+
     file = inspect.getsourcefile(module)
     if file is None:
         raise OSError("there is no source of module %r" % module.__name__)
@@ -72,6 +83,9 @@ def source_of_function(function: types.FunctionType) -> str:
 
     Raises ValueError, whose text says what to do about it, for a function that cannot run alone.
     """
+    import inspect
+    import textwrap
+
     name = function.__name__
     if name == "<lambda>":
         raise ValueError("a lambda cannot be sent: define a function with def")
@@ -98,6 +112,9 @@ def source_of_function(function: types.FunctionType) -> str:
 def find_non_builtin_globals(source: str, code: types.CodeType) -> list[str]:
     """The names that a function's source uses and that neither it nor Python defines, in the order
     of their first use. Decorators, defaults and annotations count; attributes and keywords do not."""
+    import ast
+    import symtable
+
     missing = set()
     module = symtable.symtable(source, code.co_filename, "exec")
     defined = {symbol.get_name() for table in tables(module) for symbol in table.get_symbols()

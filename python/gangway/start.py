@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
-from typing import TYPE_CHECKING
 
 from . import worker_path
 from .build import PYTHON
 from .xspec import XSpec
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .gateway import Gateway
 
@@ -48,6 +47,8 @@ def text_of(spec: XSpec) -> str:
     """
     values = {key: value for key, value in vars(spec).items() if key not in ("_spec", "env") and value is not None}
     if is_plain_popen(spec) and (wants_output(spec) or not has_native_agent()):
+        import shlex
+
         values["python"] = shlex.quote(sys.executable)
     parts = [part_of(key, value) for key, value in values.items()]
     late = late_env(spec)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 
 fn: str | None = None
 _stream = None
@@ -31,6 +30,8 @@ elif _mode == "2":
     _stream = sys.stderr
     trace = _write
 else:
+    import tempfile
+
     fn = os.path.join(tempfile.gettempdir(), "execnet-debug-%d" % os.getpid())
     try:
         # 0600, and nothing that somebody else put there is followed: the directory is everybody's.

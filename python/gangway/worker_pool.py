@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Any, Callable
 
 from .execmodel import ExecModel, get_execmodel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 
 class Reply:

@@ -208,9 +208,9 @@ def test_terminate_ends_all_processes(group):
 
 def test_terminate_kills_after_the_timeout(group):
     gateway = group.makegateway()
-    pid = gateway._rinfo().pid
-    channel = gateway.remote_exec("import signal, time; signal.signal(2, signal.SIG_IGN); channel.send(1); time.sleep(60)")
-    channel.receive()
+    channel = gateway.remote_exec(
+        "import os, signal, time; signal.signal(2, signal.SIG_IGN); channel.send(os.getpid()); time.sleep(60)")
+    pid = channel.receive()
     begin = time.monotonic()
     group.terminate(timeout=0.3)
     assert time.monotonic() - begin < 5

@@ -65,8 +65,8 @@ def test_receive_queue(pair, group):
     assert isinstance(found, queue.Queue)
     assert multi.make_receive_queue() is found
     items = [found.get(timeout=10) for _ in range(4)]
-    assert sorted(items, key=repr) == sorted(
-        [(multi[0], "gw0-worker"), (multi[1], "gw1-worker"), (multi[0], None), (multi[1], None)], key=repr)
+    for channel, gateway in zip(multi, pair):
+        assert [item for where, item in items if where is channel] == [gateway.id + "-worker", None]
     with pytest.raises(AssertionError):
         multi.receive_each()
 
