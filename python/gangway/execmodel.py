@@ -12,7 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-NAMES = ("thread", "main_thread_only", "eventlet", "gevent")
+GREEN = ("eventlet", "gevent")  # on the far side only
+NAMES = ("thread", "main_thread_only") + GREEN
 
 
 class ExecModel:
@@ -82,7 +83,7 @@ def get_execmodel(backend: str | ExecModel) -> ExecModel:
     """
     if isinstance(backend, ExecModel):
         return backend
-    if check_name(backend) in ("eventlet", "gevent"):
+    if check_name(backend) in GREEN:
         raise ValueError(
             "execmodel %r is not available on this side; "
             "set_execmodel('thread', %r) has it on the far side" % (backend, backend))
@@ -90,13 +91,18 @@ def get_execmodel(backend: str | ExecModel) -> ExecModel:
 
 
 class RemoteExecModel:
-    """The model of the far side, here: a name. It offers nothing to run here."""
+    """A model that is on the far side only: a name, with nothing to be used here."""
 
     def __init__(self, backend: str) -> None:
-        self.backend = check_name(backend)
+        self.backend = backend
 
     def __repr__(self) -> str:
         return "<ExecModel %r>" % self.backend
+
+
+def get_remote_execmodel(backend: str | ExecModel) -> ExecModel | RemoteExecModel:
+    """The model of gateways by its name. ValueError for an unknown one."""
+    return RemoteExecModel(backend) if backend in GREEN else get_execmodel(backend)
 
 
 # The error of a task that main_thread_only refuses (python/agent/task.py; a test compares them).

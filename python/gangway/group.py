@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 
 from . import _gangway, start, worker_path
 from .errors import IdInUseError
-from .execmodel import ExecModel, RemoteExecModel, get_execmodel
+from .execmodel import ExecModel, RemoteExecModel, get_execmodel, get_remote_execmodel
 from .gateway import Gateway
 from .multi_channel import MultiChannel
 from .source import source_of
@@ -47,6 +48,7 @@ class Group:
 
     def __init__(self, xspecs: Iterable[str | XSpec] = (), execmodel: str = "thread") -> None:
         self._core = _gangway.Group()
+        self._pid = os.getpid()
         self._lock = threading.Lock()  # guards what follows
         self._gateways: list[Gateway] = []
         self._starting: set[str] = set()
@@ -96,7 +98,7 @@ class Group:
         Raises ValueError for an unknown name, and when the group has gateways; then nothing changes.
         """
         here = get_execmodel(execmodel)
-        there = RemoteExecModel(remote_execmodel) if remote_execmodel is not None else here
+        there = here if remote_execmodel is None else get_remote_execmodel(remote_execmodel)
         with self._lock:
             if self._gateways or self._starting:
                 raise ValueError("the execution models cannot be set: the group has gateways already")
@@ -118,13 +120,15 @@ class Group:
         """Starts a gateway and waits until it answers. An XSpec is kept as its `spec`, with `id` and
         `execmodel` filled in.
 
-        Raises ValueError for a spec that cannot be started, HostNotFound, and OSError for what
-        starting a process raises or for one that does not answer.
+        Raises ValueError for a spec that cannot be started, KeyError for an unknown `via`,
+        HostNotFound, and OSError for what starting a process raises or for one that does not answer.
         """
         spec = spec or self.defaultspec
         if not isinstance(spec, XSpec):
             spec = XSpec(spec)
         start.check_kind(spec)
+        if spec.via is not None:
+            self[spec.via]  # KeyError when there is no such member
         self.allocate_id(spec)
         if spec.execmodel is None:
             spec.execmodel = self._remote_execmodel.backend
@@ -178,7 +182,8 @@ class Group:
                 return report
 
     def _cleanup_atexit(self) -> None:
-        self.terminate(timeout=1.0)
+        if os.getpid() == self._pid:  # the gateways of a forked child are its parent's
+            self.terminate(timeout=1.0)
 
 
 default_group = Group()

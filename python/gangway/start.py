@@ -45,7 +45,8 @@ def text_of(spec: XSpec) -> str:
 
     ValueError for values that a text cannot have. Items of env with "//" are left to late_env().
     """
-    values = {key: value for key, value in vars(spec).items() if key not in ("_spec", "env") and value is not None}
+    values = {key: value for key, value in vars(spec).items()
+              if key not in ("_spec", "env") and value is not None and value is not False}
     if is_plain_popen(spec) and (wants_output(spec) or not has_native_agent()):
         import shlex
 

@@ -114,6 +114,12 @@ def test_spec_without_a_kind(group, spec):
     assert len(group) == 0
 
 
+def test_unknown_via(group):
+    with pytest.raises(KeyError):
+        group.makegateway("popen//via=nobody")
+    assert len(group) == 0
+
+
 @pytest.mark.better("noticed only after the process was started")
 @pytest.mark.parametrize("error", [ValueError, AssertionError])
 def test_id_in_use(group, error):
