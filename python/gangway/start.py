@@ -7,6 +7,7 @@ import sys
 
 from . import worker_path
 from .build import PYTHON
+from .execmodel import GREEN
 from .xspec import XSpec
 
 TYPE_CHECKING = False
@@ -29,15 +30,15 @@ def is_plain_popen(spec: XSpec) -> bool:
     return bool(spec.popen) and not spec.python and not spec.via
 
 
-def has_native_agent() -> bool:
-    """Whether the native agent is the same interpreter as this one: it embeds the one that it was
-    built for, and knows nothing of virtual environments."""
-    return sys.prefix == sys.base_prefix and os.path.realpath(sys.executable) == os.path.realpath(PYTHON)
+def native_agent_will_do(spec: XSpec) -> bool:
+    """Whether the native agent is the same interpreter as this one, and can do what is asked for.
 
-
-def wants_output(spec: XSpec) -> bool:
-    """Whether what tasks print is asked for. The native agent cannot send it yet."""
-    return any(mode in ("forward", "callback") for mode in (spec.stdout, spec.stderr))
+    It embeds the interpreter that it was built for, and knows nothing of virtual environments. It
+    has no green threads, and does not send what tasks print.
+    """
+    if sys.prefix != sys.base_prefix or os.path.realpath(sys.executable) != os.path.realpath(PYTHON):
+        return False
+    return spec.execmodel not in GREEN and not {spec.stdout, spec.stderr} & {"forward", "callback"}
 
 
 def text_of(spec: XSpec) -> str:
@@ -47,7 +48,7 @@ def text_of(spec: XSpec) -> str:
     """
     values = {key: value for key, value in vars(spec).items()
               if key not in ("_spec", "env") and value is not None and value is not False}
-    if is_plain_popen(spec) and (wants_output(spec) or not has_native_agent()):
+    if is_plain_popen(spec) and not native_agent_will_do(spec):
         import shlex
 
         values["python"] = shlex.quote(sys.executable)

@@ -250,6 +250,19 @@ def test_unknown_execmodel(group):
         group.makegateway("popen//execmodel=nonsense")
 
 
+@pytest.mark.better("1.9 hangs with gevent")
+@pytest.mark.parametrize("model", ["gevent", "eventlet"])
+def test_green_models_on_the_far_side(group, model):
+    pytest.importorskip(model)
+    gateway = group.makegateway("popen//execmodel=" + model)
+    assert gateway.remote_status().execmodel == model
+    channels = [gateway.remote_exec("channel.send(channel.receive() + 1)") for _ in range(3)]
+    for channel in channels:
+        channel.send(1)
+        assert channel.receive(20) == 2
+    assert gateway.execmodel.backend == "thread"
+
+
 # The worker process.
 
 def test_prints_do_not_disturb(capfd, any_gateway):
