@@ -30,7 +30,7 @@ namespace gangway {
 namespace detail {
 class GatewayState;
 struct GatewayAccess;
-}
+}  // namespace detail
 
 /// Python source for remote_exec. A value.
 struct Source {

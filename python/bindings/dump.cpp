@@ -136,9 +136,8 @@ PyObject* loads(PyObject*, PyObject* args, PyObject* names) {
 }
 
 PyObject* load(PyObject*, PyObject* args, PyObject* names) {
-  return parse(args, names, "O|pp:load", "read", [](PyObject* read, LoadOptions options) {
-    return load_from(ReadSource(read), options);
-  });
+  return parse(args, names, "O|pp:load", "read",
+               [](PyObject* read, LoadOptions options) { return load_from(ReadSource(read), options); });
 }
 
 }  // namespace

@@ -15,9 +15,7 @@ GatewaySide::~GatewaySide() {
   release_later(channel_class_.release());
 }
 
-std::unique_ptr<Blocking> GatewaySide::blocking() {
-  return std::make_unique<SignalBlocking>(*connection_->runtime());
-}
+std::unique_ptr<Blocking> GatewaySide::blocking() { return std::make_unique<SignalBlocking>(*connection_->runtime()); }
 
 // There is nothing below a callback that a child could return to.
 void GatewaySide::leave_child(PyObject* text) {
@@ -25,9 +23,7 @@ void GatewaySide::leave_child(PyObject* text) {
   ::_exit(text == Py_None ? 0 : 1);
 }
 
-PyRef GatewaySide::gateway() {
-  return owner_ ? PyRef::share(PyWeakref_GetObject(owner_.get())) : PyRef();
-}
+PyRef GatewaySide::gateway() { return owner_ ? PyRef::share(PyWeakref_GetObject(owner_.get())) : PyRef(); }
 
 PyTypeObject& GatewaySide::channel_class() {
   return channel_class_ ? *reinterpret_cast<PyTypeObject*>(channel_class_.get()) : channel_type();
@@ -41,9 +37,7 @@ std::string GatewaySide::error_text(PyObject* exception) {
   return text_of(PyRef::check(PyUnicode_Join(nothing.get(), lines.get())).get());
 }
 
-void GatewaySide::set_owner(PyObject* owner) {
-  PyRef::check(PyWeakref_NewRef(owner, nullptr)).swap(owner_);
-}
+void GatewaySide::set_owner(PyObject* owner) { PyRef::check(PyWeakref_NewRef(owner, nullptr)).swap(owner_); }
 
 void GatewaySide::set_channel_class(PyObject* type) {
   if (PyType_Check(type) == 0 || PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type), &channel_type()) == 0)

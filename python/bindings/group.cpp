@@ -66,8 +66,8 @@ std::unique_ptr<PyGateway> PyGroup::start(const std::string& spec, py::object sp
 }
 
 std::pair<std::vector<std::string>, std::vector<std::string>> PyGroup::terminate(const py::object& timeout) {
-  TerminateReport report = run_interruptibly(
-      [group = group_, limit = timeout_of(timeout.ptr())] { return group->terminate(limit); });
+  TerminateReport report =
+      run_interruptibly([group = group_, limit = timeout_of(timeout.ptr())] { return group->terminate(limit); });
   return {std::move(report.killed), std::move(report.survivors)};
 }
 

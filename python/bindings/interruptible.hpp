@@ -62,9 +62,8 @@ auto run_interruptibly(Run run) -> decltype(run()) {
     const WithoutGil released;
     std::thread(std::move(task)).detach();
   }
-  (void)wait_in_slices({}, [&](detail::Deadline slice) {
-    return result.wait_until(*slice) == std::future_status::ready;
-  });
+  (void)wait_in_slices({},
+                       [&](detail::Deadline slice) { return result.wait_until(*slice) == std::future_status::ready; });
   return result.get();
 }
 

@@ -121,7 +121,8 @@ void define_gateway(py::module_& module) {
            "function(channel, stream, text) for what tasks print, by lines; the id is 0 when it is not known, the\n"
            "stream 'stdout' or 'stderr'. None: output is dropped.")
       .def(
-          "set_channel_class", [](PyGateway& self, const py::object& type) { self.side().set_channel_class(type.ptr()); },
+          "set_channel_class",
+          [](PyGateway& self, const py::object& type) { self.side().set_channel_class(type.ptr()); },
           "What channels are from now on: a subclass of Channel.")
       .def(
           "set_owner", [](PyGateway& self, const py::object& owner) { self.side().set_owner(owner.ptr()); },

@@ -149,15 +149,14 @@ PyObject* get_remote_error(PyObject* object, PyObject*) {
 // --- the end
 
 PyObject* is_closed(PyObject* object, PyObject*) {
-  return channel_call(
-      object, [&](ChannelObject& self) { return PyBool_FromLong(self.connection().is_closed(*self.state())); });
+  return channel_call(object,
+                      [&](ChannelObject& self) { return PyBool_FromLong(self.connection().is_closed(*self.state())); });
 }
 
 PyObject* close(PyObject* object, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   return channel_call(object, [&](ChannelObject& self) {
     PyObject* const error = only_argument("close", "error", args, count, names);
-    if (self.side->is_task(self.id))
-      throw_format(PyExc_OSError, "explicit close of %R: its task is running", object);
+    if (self.side->is_task(self.id)) throw_format(PyExc_OSError, "explicit close of %R: its task is running", object);
     close_channel(self, error);
     return none();
   });

@@ -81,8 +81,7 @@ PyTypeObject make_type() {
   Py_SET_REFCNT(reinterpret_cast<PyObject*>(&type), 1);  // never freed
   type.tp_doc = "One end of a channel. Any method may be called from any thread.";
   type.tp_basicsize = sizeof(ChannelObject);
-  type.tp_flags =
-      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION;
+  type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION;
   type.tp_dealloc = deallocate;
   type.tp_traverse = traverse;
   type.tp_clear = clear;

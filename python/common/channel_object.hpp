@@ -15,7 +15,9 @@ struct ChannelObject {
   std::shared_ptr<ChannelHandle> handle;
   std::shared_ptr<Side> side;
 
-  [[nodiscard]] static ChannelObject& of(PyObject* object) noexcept { return *reinterpret_cast<ChannelObject*>(object); }
+  [[nodiscard]] static ChannelObject& of(PyObject* object) noexcept {
+    return *reinterpret_cast<ChannelObject*>(object);
+  }
   /// A new one, which the side does not know yet.
   [[nodiscard]] static PyRef make(std::shared_ptr<Side> side, std::shared_ptr<ChannelHandle> handle);
 

@@ -9,12 +9,8 @@ namespace gangway::python {
 namespace {
 
 // OSError(errno, text) makes FileNotFoundError and the like.
-void set_os_error(const Error& error) {
-  int number = 0;
-  if (const auto* const spawn = dynamic_cast<const detail::SpawnError*>(&error)) number = spawn->os_error();
-  if (error.code().category() == boost::system::system_category()) number = error.code().value();
-  if (number == 0) return PyErr_SetString(PyExc_OSError, error.what());
-  const PyRef arguments = PyRef::steal(Py_BuildValue("(is)", number, error.what()));
+void set_os_error(int number, const char* text) {
+  const PyRef arguments = PyRef::steal(Py_BuildValue("(is)", number, text));
   if (arguments) PyErr_SetObject(PyExc_OSError, arguments.get());
 }
 
@@ -35,6 +31,8 @@ void translate_exception() noexcept {
     PyErr_SetString(error_classes().load_error, error.what());
   } catch (const gangway::TimeoutError& error) {
     PyErr_SetString(error_classes().timeout_error, error.what());
+  } catch (const detail::SpawnError& error) {
+    set_os_error(error.os_error(), error.what());
   } catch (const HostNotFound& error) {
     PyErr_SetString(error_classes().host_not_found, error.what());
   } catch (const SpecError& error) {
@@ -45,7 +43,10 @@ void translate_exception() noexcept {
     PyErr_SetString(PyExc_EOFError, error.what());
   } catch (const Error& error) {
     const bool is_argument = error.code() == errc::group_error || error.code() == errc::bad_argument;
-    is_argument ? PyErr_SetString(PyExc_ValueError, error.what()) : set_os_error(error);
+    if (error.code().category() == boost::system::system_category())
+      set_os_error(error.code().value(), error.what());
+    else
+      PyErr_SetString(is_argument ? PyExc_ValueError : PyExc_OSError, error.what());
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::exception& error) {

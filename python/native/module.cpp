@@ -5,13 +5,13 @@
 
 #include <cstring>
 
-#include "python/native/blocking.hpp"
 #include "python/common/channel_object.hpp"
 #include "python/common/exceptions.hpp"
-#include "python/native/frozen.hpp"
 #include "python/common/gil.hpp"
 #include "python/common/object_builder.hpp"
 #include "python/common/python_callback.hpp"
+#include "python/native/blocking.hpp"
+#include "python/native/frozen.hpp"
 
 namespace gangway::python {
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <string_view>
 
+#include "python/common/py_ref.hpp"
 #include "python/native/agent.hpp"
 #include "python/native/agent_side.hpp"
-#include "python/common/py_ref.hpp"
 
 namespace gangway::python {
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "core/file_descriptor.hpp"
-#include "python/native/frozen.hpp"
 #include "python/common/exceptions.hpp"
+#include "python/native/frozen.hpp"
 #include "python/native/module.hpp"
 
 // Not everywhere exported: absent, there are no stacks without the GIL.
