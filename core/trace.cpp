@@ -32,6 +32,7 @@ constexpr auto turn_wait = std::chrono::milliseconds(5);
 // Trivially destructible, for threads that trace while the program exits. A flag instead
 // of a mutex: one that a thread held during fork() only costs the child its lines.
 constinit std::atomic<int> current_level{0};
+constinit std::atomic<const char*> file_prefix{"/gangway-debug-"};
 constinit std::atomic<std::uint64_t> dropped_lines{0};
 constinit std::atomic_flag busy = ATOMIC_FLAG_INIT;
 // Touched only by who holds `busy`.
@@ -173,6 +174,8 @@ void set_level(int level) noexcept {
 
 void configure() noexcept {
   const char* value = std::getenv("GANGWAY_DEBUG");
+  // Programs that look for execnet's file find it.
+  file_prefix = value ? "/gangway-debug-" : "/execnet-debug-";
   if (value) {
     if (std::strcmp(value, "0") == 0) value = "";
   } else {
@@ -187,7 +190,7 @@ void configure() noexcept {
 
 std::string file_name() {
   if (level() != 1) return {};
-  return temporary_directory() + "/gangway-debug-" + std::to_string(::getpid());
+  return temporary_directory() + file_prefix.load() + std::to_string(::getpid());
 }
 
 std::uint64_t dropped() noexcept { return dropped_lines.load(std::memory_order_relaxed); }

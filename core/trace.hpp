@@ -1,6 +1,6 @@
 // Tracing for those who look for a fault: GANGWAY_DEBUG=2 writes to stderr, any other
 // value to gangway-debug-PID in the temporary directory. EXECNET_DEBUG counts when
-// GANGWAY_DEBUG is not set. Read once at start; configure() reads again.
+// GANGWAY_DEBUG is not set; the file is execnet-debug-PID then. Read once at start; configure() reads again.
 //
 // Any thread may trace. Nothing here throws, raises a signal or waits longer than a few
 // milliseconds for its sink: a line that cannot be written is dropped and counted.

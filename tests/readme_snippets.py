@@ -1,4 +1,4 @@
-"""Compiles and runs the C++ snippets of README.md against a build.
+"""Compiles and runs the C++ snippets of README.md against a build, and runs the Python ones.
 
 usage: tests/readme_snippets.py BUILD_DIR COMPILER
 
@@ -35,3 +35,11 @@ for number, snippet in enumerate(snippets, 1):
                         "-pthread", f"-Wl,-rpath,{build}"], check=True)
         run = subprocess.run([program], env=environment, timeout=60, check=True, stdout=subprocess.PIPE, text=True)
     print(f"snippet {number}: {run.stdout.strip() or 'no output'}")
+
+environment["PYTHONPATH"] = str(build / "python")
+if list((build / "python/gangway").glob("_gangway.*")):
+    for number, snippet in enumerate(re.findall(r"^```python\n(.*?)^```", (root / "README.md").read_text(),
+                                                re.DOTALL | re.MULTILINE), 1):
+        run = subprocess.run([sys.executable, "-c", snippet], env=environment, timeout=60, check=True,
+                             stdout=subprocess.PIPE, text=True)
+        print(f"Python snippet {number}: {run.stdout.strip() or 'no output'}")

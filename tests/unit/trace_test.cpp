@@ -137,6 +137,15 @@ TEST_F(Trace, writes_to_a_file_in_the_temporary_directory) {
   EXPECT_EQ(fs::status(file).permissions(), fs::perms::owner_read | fs::perms::owner_write);
 }
 
+TEST_F(Trace, names_its_file_like_execnet_when_that_ones_variable_asked_for_it) {
+  EXPECT_EQ(in_a_copy(-1,
+                      [&] {
+                        set_environment(nullptr, "1");
+                        return file_name() == directory_ / ("execnet-debug-" + std::to_string(::getpid())) ? 1 : 0;
+                      }),
+            1);
+}
+
 TEST_F(Trace, gives_a_forked_child_a_file_of_its_own) {
   EXPECT_EQ(in_a_copy(-1,
                       [&] {

@@ -1,0 +1,1 @@
+from gangway import HostNotFound  # noqa: F401

@@ -1,0 +1,1 @@
+from gangway.xspec import XSpec  # noqa: F401

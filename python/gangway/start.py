@@ -1,0 +1,87 @@
+"""From an XSpec to the text that the C++ side starts a gateway by, and what is left to do then."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import worker_path
+from .build import PYTHON
+from .execmodel import GREEN
+from .xspec import XSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .gateway import Gateway
+
+KINDS = ("popen", "ssh", "vagrant_ssh", "socket", "installvia", "unix", "command", "docker", "podman",
+         "kubectl", "sudo", "su", "slurm")
+PATHS = ("chdir",)  # a doubled slash means the same as a single one
+
+
+def check_kind(spec: XSpec) -> None:
+    """ValueError when the spec does not say where."""
+    if not any(getattr(spec, kind) for kind in KINDS):
+        raise ValueError("no gateway type found for %r: it needs one of %s" % (str(spec), ", ".join(KINDS)))
+
+
+def is_plain_popen(spec: XSpec) -> bool:
+    """Whether the worker is to be the same interpreter as this one."""
+    return bool(spec.popen) and not spec.python and not spec.via
+
+
+def native_agent_will_do(spec: XSpec) -> bool:
+    """Whether the native agent is the same interpreter as this one, and can do what is asked for.
+
+    It embeds the interpreter that it was built for, and knows nothing of virtual environments. It
+    has no green threads, and does not send what tasks print.
+    """
+    if sys.prefix != sys.base_prefix or os.path.realpath(sys.executable) != os.path.realpath(PYTHON):
+        return False
+    return spec.execmodel not in GREEN and not {spec.stdout, spec.stderr} & {"forward", "callback"}
+
+
+def text_of(spec: XSpec) -> str:
+    """The spec as it is now, assigned attributes included; what is None is left out.
+
+    ValueError for values that a text cannot have. Items of env with "//" are left to late_env().
+    """
+    values = {key: value for key, value in vars(spec).items()
+              if key not in ("_spec", "env") and value is not None and value is not False}
+    if is_plain_popen(spec) and not native_agent_will_do(spec):
+        import shlex
+
+        values["python"] = shlex.quote(sys.executable)
+    parts = [part_of(key, value) for key, value in values.items()]
+    late = late_env(spec)
+    parts += [part_of("env:" + name, value) for name, value in spec.env.items() if name not in late]
+    return "//".join(parts)
+
+
+def part_of(key: str, value: object) -> str:
+    if value is True:
+        return key
+    text = os.fspath(value) if hasattr(value, "__fspath__") else str(value)
+    if key in PATHS or key == "python":
+        while "//" in text:
+            text = text.replace("//", "/")
+    if "//" in text:
+        raise ValueError("%s=%s: a value cannot contain //" % (key, text))
+    return "%s=%s" % (key, text)
+
+
+def late_env(spec: XSpec) -> dict[str, str]:
+    """Assigned variables that cannot stand in a text. (They come from spec.env["NAME"] = "http://...".)"""
+    return {name: value for name, value in spec.env.items() if isinstance(value, str) and "//" in value}
+
+
+def prepare(gateway: Gateway) -> None:
+    """What the worker needs before its first task and the handshake does not carry."""
+    lines = []
+    late = late_env(gateway.spec)
+    if late:
+        lines.append("import os; os.environ.update(%r)" % late)
+    if is_plain_popen(gateway.spec) and worker_path.missing():
+        lines.append(worker_path.SOURCE % worker_path.missing())
+    if lines:
+        gateway.remote_exec("\n".join(lines)).waitclose()
