@@ -14,6 +14,8 @@ class Waiting:
         self.burst = 0
         if self.out or self.control:
             self.flush()
+        if self.interrupts:  # after the end nothing is waited for any more
+            self.raise_interrupt()
         bell = None
         while not ready():
             if self.interrupts:

@@ -107,7 +107,7 @@ def masked(kind, payload):
         return pickle.loads(payload)
     if kind == CLOSE_ERROR:  # it was interrupted, or was faster
         text = payload.decode().rstrip()
-        return re.search("ZeroDivisionError: division by zero$|^keyboard-interrupted$", text) and "error"
+        return re.search("ZeroDivisionError: division by zero$|keyboard-?interrupt", text, re.I) and "error"
     return payload
 
 
