@@ -61,6 +61,7 @@ std::shared_ptr<GatewayState> GatewayState::launch(std::shared_ptr<Runtime> runt
 
 // In a forked child everything here is a copy of the parent's: nothing is closed in order.
 GatewayState::~GatewayState() {
+  if (output_) output_->abandon();
   if (!fork_.in_child()) process_->close();
 }
 

@@ -37,6 +37,7 @@ void OutputQueue::set(Function function, std::shared_ptr<CallbackThread> thread)
 
 bool OutputQueue::offer(Output& output, OnRoom on_room) {
   const std::lock_guard lock(mutex_);
+  if (abandoned_) return true;
   if (held_ != 0 && held_ + output.text.size() > limits::output_held) {
     wants_room_.push_back(std::move(on_room));
     return false;
@@ -51,6 +52,14 @@ void OutputQueue::push(Output output) {
     trace::log("the output callback takes nothing: ", output.text.size(), " bytes of output dropped");
   else
     add(std::move(output));
+}
+
+void OutputQueue::abandon() noexcept {
+  decltype(wants_room_) dropped;  // destroyed without the mutex
+  const std::lock_guard lock(mutex_);
+  if (function_) return;
+  abandoned_ = true;
+  dropped.swap(wants_room_);
 }
 
 void OutputQueue::add(Output output) {

@@ -24,6 +24,9 @@ class OutputQueue final : public OutputSink, public std::enable_shared_from_this
 
   [[nodiscard]] bool offer(Output& output, OnRoom on_room) override;
   void push(Output output) override;
+  /// Nobody can call set() any more: without a function, what waits is dropped, and with it
+  /// the readers that wait for room, who hold this.
+  void abandon() noexcept;
 
  private:
   void add(Output output);
@@ -31,6 +34,7 @@ class OutputQueue final : public OutputSink, public std::enable_shared_from_this
   void run();
 
   std::mutex mutex_;  // guards what follows; not held while the function runs
+  bool abandoned_ = false;
   std::shared_ptr<const Function> function_;
   std::shared_ptr<CallbackThread> thread_;  // once there is a function
   std::deque<Output> waiting_;

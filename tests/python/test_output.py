@@ -200,7 +200,7 @@ channel.send(total)
             if kind == CREDIT and number == task:
                 credit += struct.unpack("<Q", payload)[0]
             elif number == 1:
-                agent.write(frame(CREDIT, 1, struct.pack("<Q", len(payload) + 32)))
+                agent.write(frame(CREDIT, 1, struct.pack("<Q", len(payload) + (32 if kind & 0x10 else 0))))
             elif number == task:
                 assert kind == 0x34 and struct.unpack("<q", payload) == (3000,)
                 break
