@@ -448,6 +448,31 @@ TEST_F(ConnectedTest, a_flood_that_filled_the_stream_goes_out_while_nobody_waits
       << received << " of " << sent;
 }
 
+// Of a peer that does not read, in frames all of it or in part.
+TEST_F(ConnectedTest, close_ends_a_send_that_is_half_out_at_once) {
+  for (const std::size_t size : {100'000U, 10'000'000U}) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    const FileDescriptor peer(ends[1]);
+    const int least = 0;
+    ASSERT_EQ(::setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &least, sizeof least), 0);
+    auto stream = std::make_unique<FdStream>(runtime->io(), FileDescriptor(ends[0]), FileDescriptor(::dup(ends[0])));
+    controller = End(runtime, std::move(stream), {});
+    controller.start();
+    const Bytes hello = frame(ControlKind::hello, 0, detail::encode_pickle(Dict{}));
+    ASSERT_EQ(::write(peer.get(), hello.data(), hello.size()), static_cast<ssize_t>(hello.size()));
+    ASSERT_TRUE(controller->wait_ready(in(patience)));
+    Channel channel = open(controller);
+    const Bytes large = pattern(size);
+    auto sending = later([&, channel]() mutable { return failure_of([&] { channel.send_bytes(large.span()); }); });
+    EXPECT_FALSE(is_ready(sending, 50ms));
+    channel.close();
+    ASSERT_TRUE(is_ready(sending, patience));
+    EXPECT_EQ(sending.get().code, errc::channel_closed);
+    controller->finish({errc::terminated, "", {}});
+  }
+}
+
 // Row I4.
 TEST_F(ConnectedTest, eight_threads_use_one_channel) {
   connect(16 * 1024);

@@ -107,7 +107,7 @@ TEST_F(Fork, a_child_can_do_nothing_with_its_parents_channels) {
     child.is_refused([&] { (void)empty_queue.get(); });
     child.is_refused([&] { (void)empty_queue.size(); });
     child.is_refused([&] { (void)MultiChannel({channel}).make_receive_queue(); });
-    child.is_harmless([&] { return channel.isclosed() && channel.id() == third.id(); });
+    child.is_harmless([&] { return channel.isclosed() && channel.id() != 0; });
     child.is_harmless([&] { return (std::ostringstream() << channel).str().ends_with("closed>"); });
     child.is_harmless([&] {
       channel = {};
