@@ -5,32 +5,12 @@
 
 #include "core/dump_decoder.hpp"
 #include "core/dump_encoder.hpp"
+#include "core/span_source.hpp"
 #include "core/value_nodes.hpp"
 
 namespace gangway {
 
 namespace {
-
-class SpanSource {
- public:
-  explicit SpanSource(std::span<const std::byte> document) : left_(document) {}
-
-  [[nodiscard]] bool next(std::uint8_t& byte) {
-    if (left_.empty()) return false;
-    byte = std::to_integer<std::uint8_t>(left_.front());
-    left_ = left_.subspan(1);
-    return true;
-  }
-  [[nodiscard]] std::optional<std::span<const std::byte>> take(std::size_t count) {
-    if (count > left_.size()) return std::nullopt;
-    const auto run = left_.first(count);
-    left_ = left_.subspan(count);
-    return run;
-  }
-
- private:
-  std::span<const std::byte> left_;
-};
 
 class StreamSource {
  public:
@@ -76,7 +56,7 @@ Bytes dumps(const Value& value) {
 }
 
 Value loads(std::span<const std::byte> document, LoadOptions options) {
-  return load_from(SpanSource(document), options);
+  return load_from(detail::SpanSource(document), options);
 }
 
 void dump(std::ostream& out, const Value& value) {

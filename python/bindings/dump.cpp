@@ -7,6 +7,7 @@
 
 #include "core/dump_decoder.hpp"
 #include "core/dump_encoder.hpp"
+#include "core/span_source.hpp"
 #include "python/common/exceptions.hpp"
 #include "python/common/method.hpp"
 #include "python/common/object_builder.hpp"
@@ -40,27 +41,6 @@ class Buffer {
 
  private:
   Py_buffer view_{};
-};
-
-class BufferSource {
- public:
-  explicit BufferSource(std::span<const std::byte> document) : left_(document) {}
-
-  [[nodiscard]] bool next(std::uint8_t& byte) {
-    if (left_.empty()) return false;
-    byte = std::to_integer<std::uint8_t>(left_.front());
-    left_ = left_.subspan(1);
-    return true;
-  }
-  [[nodiscard]] std::optional<std::span<const std::byte>> take(std::size_t count) {
-    if (count > left_.size()) return std::nullopt;
-    const auto run = left_.first(count);
-    left_ = left_.subspan(count);
-    return run;
-  }
-
- private:
-  std::span<const std::byte> left_;
 };
 
 /// Never reads more than the document needs.
@@ -131,7 +111,7 @@ PyObject* parse(PyObject* args, PyObject* names, const char* format, const char*
 PyObject* loads(PyObject*, PyObject* args, PyObject* names) {
   return parse(args, names, "O|pp:loads", "data", [](PyObject* data, LoadOptions options) {
     const Buffer document(data);
-    return load_from(BufferSource(document.span()), options);
+    return load_from(detail::SpanSource(document.span()), options);
   });
 }
 

@@ -98,7 +98,7 @@ void translate(std::exception_ptr exception) {
 
 void define_gateway(py::module_& module) {
   using namespace py::literals;
-  py::class_<PyGateway>(module, "Gateway", py::dynamic_attr(), "An interpreter that was started somewhere.")
+  py::class_<PyGateway>(module, "Gateway", "An interpreter that was started somewhere.")
       .def_property_readonly("id", &PyGateway::id)
       .def_property_readonly("spec", &PyGateway::spec, "The object that was given to start().")
       .def("remote_exec", &PyGateway::remote_exec, "source"_a, "file"_a = py::none(), "function"_a = py::none(),
