@@ -21,8 +21,11 @@ std::vector<fs::path> candidates() {
   places.emplace_back(GANGWAY_BUILD_AGENT);
 #endif
   Dl_info library;
-  if (::dladdr(reinterpret_cast<void*>(&native_agent_path), &library) != 0 && library.dli_fname != nullptr)
-    places.push_back(fs::path(library.dli_fname).parent_path() / GANGWAY_AGENT_FROM_LIB);
+  if (::dladdr(reinterpret_cast<void*>(&native_agent_path), &library) != 0 && library.dli_fname != nullptr) {
+    const fs::path beside = fs::path(library.dli_fname).parent_path();
+    places.push_back(beside / GANGWAY_AGENT_FROM_LIB);
+    places.push_back(beside / GANGWAY_AGENT_FROM_PACKAGE);  // we are in the extension module
+  }
   std::error_code ignored;
   const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
   if (!program.empty()) places.push_back(program.parent_path() / "gangway-agent");

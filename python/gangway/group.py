@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 
-from . import _gangway, start, worker_path
+from . import _gangway, start
 from .errors import IdInUseError
 from .execmodel import ExecModel, RemoteExecModel, get_execmodel, get_remote_execmodel
 from .gateway import Gateway

@@ -12,11 +12,12 @@ from .xspec import XSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .gateway import Gateway
 
 KINDS = ("popen", "ssh", "vagrant_ssh", "socket", "installvia", "unix", "command", "docker", "podman",
          "kubectl", "sudo", "su", "slurm")
-PATHS = ("chdir",)  # a doubled slash means the same as a single one
 
 
 def check_kind(spec: XSpec) -> None:
@@ -44,7 +45,7 @@ def native_agent_will_do(spec: XSpec) -> bool:
 def text_of(spec: XSpec) -> str:
     """The spec as it is now, assigned attributes included; what is None is left out.
 
-    ValueError for values that a text cannot have. Items of env with "//" are left to late_env().
+    ValueError for assigned values that a text cannot have. Items of env like that are left to late_env().
     """
     values = {key: value for key, value in vars(spec).items()
               if key not in ("_spec", "env") and value is not None and value is not False}
@@ -52,27 +53,37 @@ def text_of(spec: XSpec) -> str:
         import shlex
 
         values["python"] = shlex.quote(sys.executable)
+    if values.get("chdir") not in (None, True):
+        values["chdir"] = plain_path(values["chdir"])
     parts = [part_of(key, value) for key, value in values.items()]
     late = late_env(spec)
     parts += [part_of("env:" + name, value) for name, value in spec.env.items() if name not in late]
+    parts.sort(key=lambda part: part.endswith("/"))  # the "/" would be taken for one of the "//" behind it
+    if len(parts) > 1 and parts[-2].endswith("/"):
+        raise ValueError("only one value can end with a slash: %s" % ", ".join(parts[-2:]))
     return "//".join(parts)
+
+
+def plain_path(path: Any) -> str:
+    """The same directory, without doubled slashes and without one at the end."""
+    text = os.fspath(path)
+    while "//" in text:
+        text = text.replace("//", "/")
+    return "/." if text == "/" else text.rstrip("/")
 
 
 def part_of(key: str, value: object) -> str:
     if value is True:
         return key
-    text = os.fspath(value) if hasattr(value, "__fspath__") else str(value)
-    if key in PATHS or key == "python":
-        while "//" in text:
-            text = text.replace("//", "/")
-    if "//" in text:
-        raise ValueError("%s=%s: a value cannot contain //" % (key, text))
-    return "%s=%s" % (key, text)
+    if "//" in str(value):
+        raise ValueError("%s=%s: a value cannot contain //" % (key, value))
+    return "%s=%s" % (key, value)
 
 
 def late_env(spec: XSpec) -> dict[str, str]:
-    """Assigned variables that cannot stand in a text. (They come from spec.env["NAME"] = "http://...".)"""
-    return {name: value for name, value in spec.env.items() if isinstance(value, str) and "//" in value}
+    """Variables that cannot stand in a text: spec.env["NAME"] = "http://...", and directories with a slash
+    at their end."""
+    return {name: str(value) for name, value in spec.env.items() if "//" in str(value) or str(value).endswith("/")}
 
 
 def prepare(gateway: Gateway) -> None:

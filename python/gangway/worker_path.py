@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import site
-import sys
 
 directories = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 
@@ -25,5 +24,4 @@ def missing() -> list[str]:
     known = os.environ.get("PYTHONPATH", "").split(os.pathsep) + site.getsitepackages()
     if site.ENABLE_USER_SITE:
         known.append(site.getusersitepackages())
-    known += [os.path.join(sys.base_prefix, "lib", "python3", "dist-packages")]
     return [place for place in directories if place not in known]

@@ -107,6 +107,18 @@ def test_assigned_attributes_count(group, tmp_path):
     assert channel.receive() == (str(tmp_path / "sub"), "http://host//path", "1")
 
 
+def test_values_may_end_with_a_slash(group, tmp_path):
+    ask = "import os; channel.send((os.getcwd(), os.environ.get('A'), os.environ.get('B')))"
+    gateway = group.makegateway("popen//env:A=/a//env:B=/b/")
+    assert gateway.remote_exec(ask).receive()[1:] == ("/a", "/b/")
+    for text, cwd in ((str(tmp_path) + "/", str(tmp_path)), ("/", "/")):
+        spec = execnet.XSpec("popen//note=x/")
+        spec.chdir = text
+        spec.env.update(A="/a/", B="b//")
+        assert group.makegateway(spec).remote_exec(ask).receive() == (cwd, "/a/", "b//")
+    assert group.makegateway("popen//chdir=%s/" % tmp_path).remote_exec(ask).receive()[0] == str(tmp_path)
+
+
 @pytest.mark.parametrize("spec", ["id=3", "python=python3", "foo=3//id=x"])
 def test_spec_without_a_kind(group, spec):
     with pytest.raises(ValueError):

@@ -176,7 +176,8 @@ def test_function_without_source():
         _source_of_function(namespace["function"])
 
 
-@pytest.mark.parametrize("text", ["x", "", "\n\nx\n  y", "  x\n  y", "\n    if 1:\n        x\n", "\tx", "  \n x\n y", "x\n  y"])
+@pytest.mark.parametrize("text", [
+    "x", "", "\n\nx\n  y", "  x\n  y", "\n    if 1:\n        x\n", "\tx", "  \n x\n y", "x\n  y"])
 def test_dedent(request, text):
     import textwrap
 
