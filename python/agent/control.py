@@ -28,7 +28,7 @@ class Control:
     def find_for_exec(self, number):
         channel = self.find(number)
         if channel and (channel._arrived or not number & 1):
-            raise ProtocolError("an EXEC that is not the first item of channel %d" % number)
+            raise ProtocolError("a late EXEC on channel %d" % number)
         return channel
 
     def check_known(self, number):

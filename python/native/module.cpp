@@ -135,7 +135,7 @@ PyObject* channel_by_id(PyObject*, PyObject* number) {
   return guarded([&] {
     const unsigned long id = PyLong_AsUnsignedLong(number);
     if (PyErr_Occurred() != nullptr) throw PythonError();
-    return object_channels().channel(static_cast<std::uint32_t>(id));
+    return module().side->channel(static_cast<std::uint32_t>(id));
   });
 }
 

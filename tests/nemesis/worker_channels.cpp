@@ -220,7 +220,7 @@ void Worker::async_send(const ConversationPtr& talk, const Operation& operation)
   auto free = FreeLane::of(*talk, operation.other);
   if (!free.turn) return;
   const std::uint32_t count = 1 + operation.count / 4;
-  const auto row = std::make_shared<Row>(Row{{talk, std::move(free.turn), watch("async_send", talk->host, talk, {})},
+  const auto row = std::shared_ptr<Row>(new Row{{talk, std::move(free.turn), watch("async_send", talk->host, talk, {})},
                                              free.id,
                                              talk->ask(is_over),
                                              {},
@@ -274,7 +274,7 @@ void Worker::async_receive(const ConversationPtr& talk, const Operation& operati
   if (talk->readers == Readers::one && !(turn = Turn::take(talk->receiving))) return;
   const bool over = talk->over();
   const auto pending =
-      std::make_shared<Pending>(Pending{talk, std::move(turn), watch("async_receive", talk->host, talk, {})});
+      std::shared_ptr<Pending>(new Pending{talk, std::move(turn), watch("async_receive", talk->host, talk, {})});
   talk->history.note("async_receive");
   const auto handler = [this_world = &world_, pending, over](error_code error, const Value& item) {
     const auto& conversation = pending->talk;
@@ -350,7 +350,7 @@ void Worker::set_callback(const ConversationPtr& talk, const Operation& operatio
   if (!turn || talk->setting_callback.exchange(true)) return;
   talk->history.note("setcallback");
   const auto call = watch("setcallback", talk->host, talk, std::chrono::milliseconds::zero());
-  const auto callback = std::make_shared<Callback>(Callback{
+  const auto callback = std::shared_ptr<Callback>(new Callback{
       world_, talk, std::move(turn), watch("a callback's end marker", talk->host, talk, {}),
       std::chrono::milliseconds(operation.pick % 8 == 0 ? 2 : 0), operation.other % 8 == 0 ? operation.count : 0});
   Channel channel = talk->channel;
