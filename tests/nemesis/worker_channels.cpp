@@ -221,11 +221,11 @@ void Worker::async_send(const ConversationPtr& talk, const Operation& operation)
   if (!free.turn) return;
   const std::uint32_t count = 1 + operation.count / 4;
   const auto row = std::shared_ptr<Row>(new Row{{talk, std::move(free.turn), watch("async_send", talk->host, talk, {})},
-                                             free.id,
-                                             talk->ask(is_over),
-                                             {},
-                                             count,
-                                             {}});
+                                                free.id,
+                                                talk->ask(is_over),
+                                                {},
+                                                count,
+                                                {}});
   row->outcomes.resize(count);
   Channel channel = talk->channel;
   for (std::uint32_t at = 0; at < count; ++at) {
