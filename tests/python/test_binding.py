@@ -237,6 +237,7 @@ def test_interrupt(gateway):
     stubborn = gateway.remote_exec("import time\nchannel.send(1)\n"
                                    "while True:\n try: channel.receive()\n except KeyboardInterrupt: pass")
     stubborn.receive(10)
+    time.sleep(0.1)  # it is in the `try` by then
     assert stubborn.interrupt(timeout=0.2) is False
     stubborn.close()
 
