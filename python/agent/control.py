@@ -126,7 +126,7 @@ class Control:
     def credit(self, number, amount):
         channel = self.find(number)
         if not self.window or not amount:
-            raise ProtocolError("credit of %d with a window of %d" % (amount, self.window))
+            raise ProtocolError("credit of %d, window %d" % (amount, self.window))
         if channel is None:
             return
         with self.wire:

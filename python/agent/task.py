@@ -303,7 +303,9 @@ def error_text(error):
         te = traceback.TracebackException(type(error), error, error.__traceback__)
         strip(te)
         text = "".join(te.format())
-    except BaseException:  # a __str__ that raises, no memory, no stack
+    except KeyboardInterrupt:  # an interrupt that came late; traceback catches what a __str__ raises
+        return error_text(error)
+    except BaseException:  # no memory, no stack
         text = "Traceback (most recent call last):\n  [not printable]\n%s: <no text>\n" % type(error).__name__
     if "Traceback (most" not in text:  # a syntax error has no frames
         text = "Traceback (most recent call last):\n" + text

@@ -130,7 +130,7 @@ def test_agent_answers_the_recorded_controller_as_recorded(python, execution):
                 kind, number, payload = credit.next_frame()
                 expected = parse(data)
                 assert (kind, number) == expected[:2], what
-                assert masked(kind, payload) == masked(kind, expected[2]), what
+                assert masked(kind, payload) == masked(kind, expected[2]), (what, payload)
                 assert masked(kind, payload) is not None
         assert agent.finish() == 0
         assert agent.stderr == b""
