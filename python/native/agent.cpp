@@ -25,6 +25,10 @@ using boost::system::error_code;
 constexpr std::chrono::seconds end_grace{5};
 constexpr std::chrono::milliseconds end_tick{2};
 
+// After an interrupt of the main thread.
+constexpr int nudges = 5;
+constexpr std::chrono::milliseconds nudge_interval{20};
+
 std::array<int, 2> wire{-1, -1};  // for the children of user code
 int wakeup_fd = -1;
 
@@ -84,7 +88,8 @@ Agent::Agent(const Hello& hello, std::shared_ptr<detail::Runtime> runtime, std::
       pid_(::getpid()),
       signal_pipe_(detail::make_pipe()),
       signals_(runtime_->io()),
-      end_timer_(runtime_->io()) {
+      end_timer_(runtime_->io()),
+      nudge_timer_(runtime_->io()) {
   (void)detail::set_nonblocking(signal_pipe_.read.get());
   (void)detail::set_nonblocking(signal_pipe_.write.get());
   wakeup_fd = signal_pipe_.write.get();
@@ -224,10 +229,23 @@ void Agent::on_interrupt(std::uint32_t id) {
 void Agent::interrupt_thread(ThreadId thread) {
   if (thread == main_thread_) {
     ::pthread_kill(main_thread_, SIGINT);  // ends a sleep, too; the user's handler, if there is one, decides
+    boost::asio::post(runtime_->io(), [self = shared_from_this()] { self->nudge_main(nudges); });
   } else if (!interrupt_waiting(thread)) {
     thread_interrupts_.push_back(thread);
     dispatcher_.notify_one();
   }
+}
+
+// A signal that comes just before a system call does not end it, and Python looks for signals
+// behind it only. So a few more follow, which do nothing but end one.
+void Agent::nudge_main(int times) {
+  if (times == 0) return;
+  nudge_timer_.expires_after(nudge_interval);
+  nudge_timer_.async_wait([self = shared_from_this(), times](error_code error) {
+    if (error) return;
+    ::pthread_kill(self->main_thread_, SIGRTMAX);
+    self->nudge_main(times - 1);
+  });
 }
 
 // With the mutex. False: the thread does not wait.

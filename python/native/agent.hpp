@@ -154,6 +154,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   void reply_stacks(std::uint64_t number, std::string text);
   [[nodiscard]] ThreadRoles roles();
   void interrupt_thread(ThreadId thread);
+  void nudge_main(int times);
   [[nodiscard]] bool interrupt_waiting(ThreadId thread);
 
   void finish(detail::ConnectionEnd end);
@@ -178,6 +179,7 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   detail::Pipe signal_pipe_;
   boost::asio::posix::stream_descriptor signals_;  // its read end
   boost::asio::steady_timer end_timer_;
+  boost::asio::steady_timer nudge_timer_;
   detail::Deadline end_deadline_;
 
   std::mutex mutex_;  // guards everything below

@@ -81,7 +81,10 @@ InterpreterOptions parse(int argc, char** argv) {
 
 void prepare() {
   ::signal(SIGPIPE, SIG_IGN);  // as Python does, and before the stream looks
-  ::signal(SIGINT, SIG_DFL);   // tasks are interrupted by it; a shell's background jobs have it ignored
+  struct sigaction nudge {};   // ends a system call of the main thread, and does nothing else (agent.cpp)
+  nudge.sa_handler = [](int) {};
+  ::sigaction(SIGRTMAX, &nudge, nullptr);
+  ::signal(SIGINT, SIG_DFL);  // tasks are interrupted by it; a shell's background jobs have it ignored
   // Items of 1 MiB into memory that was used before: fresh pages cost three times as much as
   // the transfer (1.0 instead of 3.3 GB/s). An agent that had large items keeps 32 MiB.
   ::mallopt(M_MMAP_THRESHOLD, 1024 * 1024 + 64 * 1024);
