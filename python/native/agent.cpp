@@ -135,7 +135,11 @@ std::optional<Agent::Job> Agent::take_job() {
     if (jobs_.empty()) return job;
     job = std::move(jobs_.front());
     jobs_.pop_front();
-    tasks_[job->channel->id].arrived = job->arrived;  // from here on it is a task
+    Task& task = tasks_[job->channel->id];  // from here on it is one
+    task.arrived = job->arrived;
+    // A thread of its own may have to wait for the GIL, which the main thread's task has. An idle
+    // main thread names it in a moment, for less.
+    if (main_busy_) task.source = source_of(job->request);
   }
   auto handle = connection_->handle_of(job->channel);
   const std::lock_guard lock(mutex_);

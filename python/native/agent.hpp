@@ -42,6 +42,8 @@ inline constexpr std::string_view interrupt_text = "keyboard-interrupted";  // a
 
 /// What a task is called in a STATUS_REPLY: its file, and its function if one is called.
 [[nodiscard]] std::string task_name(std::string file, const std::string& function);
+/// The same of a request that nobody has looked at; its channels need not be known. Needs no GIL.
+[[nodiscard]] std::string source_of(const Bytes& request);
 
 class Agent final : public Connection::Owner, public std::enable_shared_from_this<Agent> {
  public:
