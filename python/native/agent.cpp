@@ -128,18 +128,14 @@ void Agent::wake_idle() {
   if (idle_ != nullptr) idle_->waiter.notify();
 }
 
-std::optional<Agent::Job> Agent::take_job() {
+std::optional<Agent::Job> Agent::take_job(Taker taker) {
   std::optional<Job> job;
   {
     const std::lock_guard lock(mutex_);
-    if (jobs_.empty()) return job;
+    if (jobs_.empty() || (taker == Taker::dispatcher && !main_busy_)) return job;
     job = std::move(jobs_.front());
     jobs_.pop_front();
-    Task& task = tasks_[job->channel->id];  // from here on it is one
-    task.arrived = job->arrived;
-    // A thread of its own may have to wait for the GIL, which the main thread's task has. An idle
-    // main thread names it in a moment, for less.
-    if (main_busy_) task.source = source_of(job->request);
+    tasks_[job->channel->id].arrived = job->arrived;  // from here on it is a task
   }
   auto handle = connection_->handle_of(job->channel);
   const std::lock_guard lock(mutex_);
@@ -147,17 +143,11 @@ std::optional<Agent::Job> Agent::take_job() {
   return job;
 }
 
-Agent::Event Agent::next_event(std::optional<Job>& job) {
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      dispatcher_.wait(lock, [this] { return !thread_interrupts_.empty() || (!jobs_.empty() && main_busy_) || lost_; });
-      if (!thread_interrupts_.empty()) return Event::interrupts;
-      if (jobs_.empty() || !main_busy_) return Event::ended;
-    }
-    job = take_job();  // unless the main thread was faster
-    if (job) return Event::job;
-  }
+Agent::Event Agent::next_event() {
+  std::unique_lock lock(mutex_);
+  dispatcher_.wait(lock, [this] { return !thread_interrupts_.empty() || (!jobs_.empty() && main_busy_) || lost_; });
+  if (!thread_interrupts_.empty()) return Event::interrupts;
+  return jobs_.empty() || !main_busy_ ? Event::ended : Event::job;
 }
 
 std::vector<ThreadId> Agent::take_thread_interrupts() {

@@ -42,8 +42,6 @@ inline constexpr std::string_view interrupt_text = "keyboard-interrupted";  // a
 
 /// What a task is called in a STATUS_REPLY: its file, and its function if one is called.
 [[nodiscard]] std::string task_name(std::string file, const std::string& function);
-/// The same of a request that nobody has looked at; its channels need not be known. Needs no GIL.
-[[nodiscard]] std::string source_of(const Bytes& request);
 
 class Agent final : public Connection::Owner, public std::enable_shared_from_this<Agent> {
  public:
@@ -94,11 +92,15 @@ class Agent final : public Connection::Owner, public std::enable_shared_from_thi
   /// The main thread has nothing to do but wait for a job; nullptr: no longer.
   void set_idle(Wait* wait);
   void wake_idle();
-  [[nodiscard]] std::optional<Job> take_job();
+  /// With the GIL: a job that nobody can begin yet stays in the queue. The dispatcher gets one
+  /// only while the main thread is not idle.
+  enum class Taker { main, dispatcher };
+  [[nodiscard]] std::optional<Job> take_job(Taker taker);
 
   enum class Event { job, ended, interrupts };
-  /// The dispatcher's wait, which never leads. `job` is only given while the main thread is not idle.
-  [[nodiscard]] Event next_event(std::optional<Job>& job);
+  /// The dispatcher's wait, which never leads. After `job` there may be none any more: the main
+  /// thread was faster.
+  [[nodiscard]] Event next_event();
   /// Threads in which KeyboardInterrupt is to be raised. With the GIL, so that none of them
   /// begins to wait before that was done.
   [[nodiscard]] std::vector<ThreadId> take_thread_interrupts();

@@ -68,7 +68,7 @@ PyRef next_main_job() {
       check_status(PySequence_DelItem(main_jobs, 0));
       return job;
     }
-    if (auto job = agent().take_job()) {
+    if (auto job = agent().take_job(Agent::Taker::main)) {
       agent().connection().runtime()->keep_going();  // while user code runs
       if (PyRef object = job_object(std::move(*job))) return object;
       continue;
@@ -81,11 +81,10 @@ PyRef next_main_job() {
 
 PyRef next_dispatched_job() {
   for (;;) {
-    std::optional<Agent::Job> job;
     Agent::Event event{};
     {
       const WithoutGil released;
-      event = agent().next_event(job);
+      event = agent().next_event();
     }
     switch (event) {
       case Agent::Event::ended: return PyRef::share(Py_None);
@@ -96,7 +95,8 @@ PyRef next_dispatched_job() {
         break;
       }
       case Agent::Event::job:
-        if (PyRef object = job_object(std::move(*job))) return object;
+        if (auto job = agent().take_job(Agent::Taker::dispatcher))
+          if (PyRef object = job_object(std::move(*job))) return object;
         break;
     }
   }

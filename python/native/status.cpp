@@ -69,8 +69,7 @@ bool sleeps(int thread) {
   return at != line.npos && at + 2 < line.size() && line[at + 2] != 'R';
 }
 
-}  // namespace
-
+// Of a request that nobody has looked at; its channels need not be known.
 std::string source_of(const Bytes& request) {
   class AnyChannel final : public detail::ChannelTable {
     std::uint32_t id_of(const ChannelRef& channel) override { return channel.id; }
@@ -88,6 +87,8 @@ std::string source_of(const Bytes& request) {
     return task_name("", "");
   }
 }
+
+}  // namespace
 
 std::string task_name(std::string file, const std::string& function) {
   if (file.empty()) file = "<remote exec>";
