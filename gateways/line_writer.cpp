@@ -10,8 +10,6 @@
 #include <thread>
 #include <utility>
 
-#include <gangway/limits.hpp>
-
 #include "core/trace.hpp"
 
 namespace gangway::detail {
@@ -47,10 +45,7 @@ std::shared_ptr<LineWriter> LineWriter::shared(int fd) {
 bool LineWriter::offer(Output& output, OnRoom on_room) {
   if (fork_.in_child()) return true;
   const std::lock_guard lock(mutex_);
-  if (held_ != 0 && held_ + output.text.size() > limits::output_held) {
-    wants_room_.push_back(std::move(on_room));
-    return false;
-  }
+  if (!room_.has(output.text.size(), std::move(on_room))) return false;
   add(output.text);
   return true;
 }
@@ -58,7 +53,7 @@ bool LineWriter::offer(Output& output, OnRoom on_room) {
 void LineWriter::push(Output output) {
   if (fork_.in_child()) return;
   const std::lock_guard lock(mutex_);
-  if (held_ + output.text.size() > limits::last_output_held)
+  if (!room_.has_for_last_words(output.text.size()))
     trace::log("descriptor ", fd_, " takes nothing: ", output.text.size(), " bytes of output dropped");
   else
     add(output.text);
@@ -66,7 +61,7 @@ void LineWriter::push(Output output) {
 
 void LineWriter::add(std::string_view text) {
   waiting_.append(text);
-  held_ += text.size();
+  room_.take(text.size());
   added_.notify_one();
   if (running_ || waiting_.empty()) return;
   std::thread([self = shared_from_this()] { self->run(); }).detach();
@@ -84,9 +79,8 @@ void LineWriter::run() {
     lock.unlock();
     write(lines);
     lock.lock();
-    held_ -= lines.size();
-    const auto told = std::exchange(wants_room_, {});
-    if (held_ == 0) written_.notify_all();
+    const auto told = room_.give_back(lines.size());
+    if (room_.is_empty()) written_.notify_all();
     lock.unlock();
     for (const OnRoom& on_room : told) on_room();
     lock.lock();
@@ -115,7 +109,7 @@ void LineWriter::write(std::string_view lines) const {
 bool LineWriter::flush(std::chrono::milliseconds timeout) {
   if (fork_.in_child()) return false;
   std::unique_lock lock(mutex_);
-  return written_.wait_for(lock, timeout, [&] { return held_ == 0; });
+  return written_.wait_for(lock, timeout, [&] { return room_.is_empty(); });
 }
 
 }  // namespace gangway::detail

@@ -14,9 +14,9 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/fork_guard.hpp"
+#include "gateways/output_room.hpp"
 #include "gateways/output_sink.hpp"
 
 namespace gangway::detail {
@@ -47,9 +47,8 @@ class LineWriter final : public OutputSink, public std::enable_shared_from_this<
   std::condition_variable added_;
   std::condition_variable written_;
   std::string waiting_;
-  std::size_t held_ = 0;  // waiting_, and what is being written
+  OutputRoom room_;  // for waiting_, and what is being written
   bool running_ = false;
-  std::vector<OnRoom> wants_room_;
 };
 
 }  // namespace gangway::detail

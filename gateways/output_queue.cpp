@@ -5,8 +5,6 @@
 #include <exception>
 #include <utility>
 
-#include <gangway/limits.hpp>
-
 #include "core/trace.hpp"
 
 namespace gangway::detail {
@@ -38,32 +36,29 @@ void OutputQueue::set(Function function, std::shared_ptr<CallbackThread> thread)
 bool OutputQueue::offer(Output& output, OnRoom on_room) {
   const std::lock_guard lock(mutex_);
   if (abandoned_) return true;
-  if (held_ != 0 && held_ + output.text.size() > limits::output_held) {
-    wants_room_.push_back(std::move(on_room));
-    return false;
-  }
+  if (!room_.has(output.text.size(), std::move(on_room))) return false;
   add(std::move(output));
   return true;
 }
 
 void OutputQueue::push(Output output) {
   const std::lock_guard lock(mutex_);
-  if (held_ + output.text.size() > limits::last_output_held)
+  if (!room_.has_for_last_words(output.text.size()))
     trace::log("the output callback takes nothing: ", output.text.size(), " bytes of output dropped");
   else
     add(std::move(output));
 }
 
 void OutputQueue::abandon() noexcept {
-  decltype(wants_room_) dropped;  // destroyed without the mutex
+  std::vector<OnRoom> dropped;  // destroyed without the mutex
   const std::lock_guard lock(mutex_);
   if (function_) return;
   abandoned_ = true;
-  dropped.swap(wants_room_);
+  dropped = room_.forget_waiters();
 }
 
 void OutputQueue::add(Output output) {
-  held_ += output.text.size();
+  room_.take(output.text.size());
   waiting_.push_back(std::move(output));
   run_later();
 }
@@ -83,8 +78,7 @@ void OutputQueue::run() {
     lock.unlock();
     call(*function, output);
     lock.lock();
-    held_ -= output.text.size();
-    const auto told = std::exchange(wants_room_, {});
+    const auto told = room_.give_back(output.text.size());
     lock.unlock();
     for (const OnRoom& on_room : told) on_room();
     lock.lock();

@@ -8,9 +8,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <vector>
 
 #include "core/callback_thread.hpp"
+#include "gateways/output_room.hpp"
 #include "gateways/output_sink.hpp"
 
 namespace gangway::detail {
@@ -38,9 +38,8 @@ class OutputQueue final : public OutputSink, public std::enable_shared_from_this
   std::shared_ptr<const Function> function_;
   std::shared_ptr<CallbackThread> thread_;  // once there is a function
   std::deque<Output> waiting_;
-  std::size_t held_ = 0;  // bytes of text in waiting_
+  OutputRoom room_;  // for the text in waiting_
   bool running_ = false;
-  std::vector<OnRoom> wants_room_;
 };
 
 }  // namespace gangway::detail
