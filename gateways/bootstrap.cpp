@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <utility>
 
 #include "agent_bundle.hpp"
 #include "core/escape.hpp"
@@ -43,7 +44,8 @@ ExecModel execmodel_of(const XSpec& spec) {
 
 }  // namespace
 
-Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
+Bootstrap::Bootstrap(const XSpec& spec, NativeAgent native)
+    : spec_(spec), native_(std::move(native)), nonce_(make_nonce()) {
   if (spec.kind() != TransportKind::popen)
     spec.reject(to_string(spec.kind()), "this version can start popen gateways only");
   if (spec.has("via")) spec.reject("via", "this version can start popen gateways only");
@@ -53,8 +55,8 @@ Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
   (void)settings();
   argv_ = spec.python_command();
   if (argv_.empty()) {
-    argv_ = {native_agent_path()};
-    if (spec.dont_write_bytecode()) argv_.emplace_back("-B");
+    argv_ = native_.command.empty() ? std::vector{native_agent_path()} : native_.command;
+    if (spec.dont_write_bytecode()) argv_.emplace(argv_.begin() + 1, "-B");
     return;
   }
   argv_.emplace_back("-u");
@@ -98,6 +100,8 @@ Value Bootstrap::hello() const {
   }
   if (const auto chdir = spec_.chdir()) hello["chdir"] = *chdir;
   if (const auto nice = spec_.nice()) hello["nice"] = *nice;
+  if (is_native(spec_) && !native_.sys_path.empty())
+    hello["sys_path"] = List(native_.sys_path.begin(), native_.sys_path.end());
   if (!spec_.env().empty()) {
     Dict env;
     // A part without "=" is the text "True", as os.environ takes no other type.

@@ -32,12 +32,12 @@ std::string_view last_lines(std::string_view text) {
 
 }  // namespace
 
-GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, WarmStart& warm, XSpec spec, const std::string& cookie,
-                           std::function<void()> on_exit)
+GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, WarmStart& warm, XSpec spec, NativeAgent native,
+                           const std::string& cookie, std::function<void()> on_exit)
     : runtime_(std::move(runtime)),
       spec_(std::move(spec)),
       id_(spec_.id().value_or("")),
-      bootstrap_(spec_),
+      bootstrap_(spec_, std::move(native)),
       start_deadline_(Clock::now() + spec_.connect_timeout()),
       process_(std::make_shared<PopenProcess>(
           *runtime_, bootstrap_.argv(), std::vector<std::pair<std::string, std::string>>{{"GANGWAY_COOKIE", cookie}},
@@ -52,9 +52,10 @@ GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, WarmStart& warm, XS
       patience_(runtime_->io()) {}
 
 std::shared_ptr<GatewayState> GatewayState::launch(std::shared_ptr<Runtime> runtime, WarmStart& warm, XSpec spec,
-                                                   const std::string& cookie, std::function<void()> on_exit) {
+                                                   NativeAgent native, const std::string& cookie,
+                                                   std::function<void()> on_exit) {
   std::shared_ptr<GatewayState> state(
-      new GatewayState(std::move(runtime), warm, std::move(spec), cookie, std::move(on_exit)));
+      new GatewayState(std::move(runtime), warm, std::move(spec), std::move(native), cookie, std::move(on_exit)));
   state->start();
   return state;
 }

@@ -31,7 +31,7 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   /// Starts the process and writes bootstrap and HELLO, without waiting for an answer.
   /// Throws SpecError, StartError. `on_exit` is called by exit(), once.
   [[nodiscard]] static std::shared_ptr<GatewayState> launch(std::shared_ptr<Runtime> runtime, WarmStart& warm,
-                                                            XSpec spec, const std::string& cookie,
+                                                            XSpec spec, NativeAgent native, const std::string& cookie,
                                                             std::function<void()> on_exit);
   ~GatewayState() override;
 
@@ -63,8 +63,8 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   [[nodiscard]] bool enforce(Termination& termination);
 
  private:
-  GatewayState(std::shared_ptr<Runtime> runtime, WarmStart& warm, XSpec spec, const std::string& cookie,
-               std::function<void()> on_exit);
+  GatewayState(std::shared_ptr<Runtime> runtime, WarmStart& warm, XSpec spec, NativeAgent native,
+               const std::string& cookie, std::function<void()> on_exit);
   void start();
   [[nodiscard]] std::shared_ptr<OutputSink> sink_for(OutputStream stream, OutputMode mode) const;
 

@@ -42,6 +42,7 @@ struct Group::State {
   std::string defaultspec = "popen";
   ExecModel execmodel = ExecModel::thread;
   ExecModel remote_execmodel = ExecModel::thread;
+  NativeAgent native_agent;
 
   // In a forked child the mutex may be held by a thread that is not there.
   void check_process() const {
@@ -120,11 +121,13 @@ GatewayPtr Group::launch(XSpec& spec) {
   state_->check_process();
   allocate_id(spec);
   const std::string id = spec.id().value();
+  NativeAgent native_agent;
   {
     const auto lock = state_->lock();
     if (state_->taken(id)) throw_error(errc::group_error, "the id " + id + " is in use");
     if (!spec.has("execmodel")) spec.set("execmodel", to_string(state_->remote_execmodel));
     state_->starting.push_back(id);
+    native_agent = state_->native_agent;
   }
   GatewayPtr gateway;
   const auto launched = [&] {
@@ -133,7 +136,7 @@ GatewayPtr Group::launch(XSpec& spec) {
     if (gateway) state_->members.push_back(gateway);
   };
   try {
-    gateway = GatewayState::launch(state_->runtime, *state_->warm, spec, state_->cookie,
+    gateway = GatewayState::launch(state_->runtime, *state_->warm, spec, std::move(native_agent), state_->cookie,
                                    [state = std::weak_ptr(state_), id] { leave(state, id); });
   } catch (...) {
     launched();
@@ -172,16 +175,20 @@ Gateway Group::makegateway(XSpec spec) {
 }
 
 std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) {
+  std::vector<XSpec> parsed;
+  for (const std::string& spec : specs) parsed.emplace_back(spec.empty() ? defaultspec() : spec);
+  return makegateways(std::move(parsed));
+}
+
+std::vector<Gateway> Group::makegateways(std::vector<XSpec> specs) {
   std::vector<Gateway> all;
   try {
-    std::vector<XSpec> parsed;
-    for (const std::string& spec : specs) parsed.emplace_back(spec.empty() ? defaultspec() : spec);
     state_->warm->announce(static_cast<std::size_t>(std::count_if(
-        parsed.begin(), parsed.end(), [](const XSpec& spec) { return detail::Bootstrap::is_native(spec); })));
-    for (std::size_t at = 0; at < parsed.size(); ++at) {
+        specs.begin(), specs.end(), [](const XSpec& spec) { return detail::Bootstrap::is_native(spec); })));
+    for (std::size_t at = 0; at < specs.size(); ++at) {
       // Not more at a time than are good for them: wait for the one that has had most time.
       if (at >= limits::parallel_starts) all[at - limits::parallel_starts].state().wait_ready();
-      all.push_back(Gateway(launch(parsed[at])));
+      all.push_back(Gateway(launch(specs[at])));
     }
     for (const Gateway& gateway : all) gateway.state().wait_ready();
   } catch (...) {
@@ -191,6 +198,11 @@ std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) 
     throw;
   }
   return all;
+}
+
+void Group::set_native_agent(NativeAgent agent) {
+  const auto lock = state_->lock();
+  state_->native_agent = std::move(agent);
 }
 
 std::size_t Group::size() const {
