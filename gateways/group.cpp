@@ -177,10 +177,10 @@ Gateway Group::makegateway(XSpec spec) {
 std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) {
   std::vector<XSpec> parsed;
   for (const std::string& spec : specs) parsed.emplace_back(spec.empty() ? defaultspec() : spec);
-  return makegateways(std::move(parsed));
+  return makegateways(std::span<const XSpec>(parsed));
 }
 
-std::vector<Gateway> Group::makegateways(std::vector<XSpec> specs) {
+std::vector<Gateway> Group::makegateways(std::span<const XSpec> specs) {
   std::vector<Gateway> all;
   try {
     state_->warm->announce(static_cast<std::size_t>(std::count_if(
@@ -188,7 +188,8 @@ std::vector<Gateway> Group::makegateways(std::vector<XSpec> specs) {
     for (std::size_t at = 0; at < specs.size(); ++at) {
       // Not more at a time than are good for them: wait for the one that has had most time.
       if (at >= limits::parallel_starts) all[at - limits::parallel_starts].state().wait_ready();
-      all.push_back(Gateway(launch(specs[at])));
+      XSpec spec = specs[at];
+      all.push_back(Gateway(launch(spec)));
     }
     for (const Gateway& gateway : all) gateway.state().wait_ready();
   } catch (...) {

@@ -12,6 +12,7 @@
 #include <iosfwd>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,7 +62,7 @@ class Group {
   /// Starts all of them, limits::parallel_starts at a time. If one fails, the others are
   /// ended again and its error is thrown.
   std::vector<Gateway> makegateways(const std::vector<std::string>& specs);
-  std::vector<Gateway> makegateways(std::vector<XSpec> specs);
+  std::vector<Gateway> makegateways(std::span<const XSpec> specs);
 
   /// What gateways to `popen` without python= run from now on; NativeAgent() at first.
   void set_native_agent(NativeAgent agent);

@@ -92,8 +92,8 @@ std::vector<std::unique_ptr<PyGateway>> PyGroup::start_all(const std::vector<Sta
   }
   const auto started = std::make_shared<Started>();
   try {
-    std::vector<Gateway> gateways = run_interruptibly([group = group_, specs = std::move(specs), started]() mutable {
-      std::vector<Gateway> made = group->makegateways(std::move(specs));
+    std::vector<Gateway> gateways = run_interruptibly([group = group_, specs = std::move(specs), started] {
+      std::vector<Gateway> made = group->makegateways(std::span<const XSpec>(specs));
       started->made(made);
       return made;
     });

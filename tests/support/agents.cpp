@@ -74,6 +74,16 @@ Agent native_agent(const std::string& name) {
 #endif
 }
 
+// An interpreter that is not sanitized cannot load a module that is.
+Agent extension_agent() {
+  if (sanitized) return {"extension", "popen", "the interpreter is built without the sanitizer"};
+#ifdef GANGWAY_TEST_EXTENSION
+  return {"extension", "popen", {}};
+#else
+  return {"extension", "popen", "this build was configured without the extension module"};
+#endif
+}
+
 Agent python(std::string_view version) {
   std::string name = version.starts_with("pypy") ? std::string(version) : "python" + std::string(version);
   const std::string path = find_python(version);
@@ -86,7 +96,7 @@ Agent python(std::string_view version) {
 
 const std::vector<Agent>& main_agents() {
   static const std::vector<Agent> agents{
-      native_agent("native"), native_agent("warm"), {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
+      native_agent("native"), native_agent("warm"), extension_agent(), {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
   return agents;
 }
 
@@ -119,13 +129,14 @@ void GroupTest::TearDown() {
 
 void AgentTest::SetUp() {
   if (!GetParam().missing.empty()) GTEST_SKIP() << GetParam().missing;
-  if (GetParam().warm()) warm_.emplace("GANGWAY_WARM", "1");
+  if (GetParam().warm()) form_.emplace("GANGWAY_WARM", "1");
+  if (GetParam().extension()) form_.emplace("GANGWAY_AGENT", build_bin() + "/extension-agent");
   GroupTest::SetUp();
 }
 
 void AgentTest::TearDown() {
   GroupTest::TearDown();
-  warm_.reset();
+  form_.reset();
 }
 
 std::string AgentTest::spec(std::string_view more) {

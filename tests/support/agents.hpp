@@ -25,17 +25,31 @@ namespace gangway::test {
 
 using namespace std::chrono_literals;
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool sanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+#else
+inline constexpr bool sanitized = false;
+#endif
+
 struct Agent {
   std::string name;     // as it stands in the name of a test
   std::string spec;     // "popen", "popen//python=/usr/bin/python3"
   std::string missing;  // why it cannot be used; "": it can
 
-  [[nodiscard]] bool native() const { return name == "native" || warm(); }
+  [[nodiscard]] bool native() const { return name == "native" || warm() || extension(); }
   [[nodiscard]] bool warm() const { return name == "warm"; }
+  [[nodiscard]] bool extension() const { return name == "extension"; }
   friend std::ostream& operator<<(std::ostream& out, const Agent& agent) { return out << agent.spec; }
 };
 
-/// The native agent, the same forked from a warm server, and the portable one in Debian's Python.
+/// The native agent, the same forked from a warm server, the same loaded by an interpreter, and the
+/// portable one in Debian's Python.
 [[nodiscard]] const std::vector<Agent>& main_agents();
 /// Those, and the portable agent in every other Python from 3.6 on and in PyPy: from
 /// GANGWAY_TEST_PYTHONS (paths, colons between), PATH, or ~/.pyenv/versions.
@@ -85,7 +99,7 @@ class AgentTest : public GroupTest, public ::testing::WithParamInterface<Agent> 
   [[nodiscard]] Gateway start(std::string_view more = {}) { return group().makegateway(spec(more)); }
 
  private:
-  std::optional<EnvironmentScope> warm_;
+  std::optional<EnvironmentScope> form_;  // of the native agent
 };
 
 /// So long a test waits for what should come at once, on a machine that is busy.
