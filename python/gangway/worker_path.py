@@ -14,9 +14,10 @@ SOURCE = "import sys; sys.path[:] = %r"
 
 
 def places() -> list[str]:
-    """sys.path as it is now. The worker looks in its working directory first, as `python -c` does,
-    unless this interpreter was told not to (-P, -I). What is no str import passes over, too."""
-    path = [place for place in sys.path if isinstance(place, str)]
+    """sys.path as it is now, each place once. The worker looks in its working directory first, as
+    `python -c` does, unless this interpreter was told not to (-P, -I). What is no str import passes
+    over, too."""
+    path = list(dict.fromkeys(place for place in sys.path if isinstance(place, str)))
     if "" not in path and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         path.insert(0, "")
     return [place for place in directories if place not in path] + path

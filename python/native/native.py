@@ -33,16 +33,6 @@ class Gateway:
         join(timeout)
 
 
-def set_path():
-    """Finds what the controller finds. An interpreter that looks in the working directory first still
-    does so, before the places that it has of its own: chdir= and os.chdir() count."""
-    places = list(sys_path)
-    if sys.path and not sys.path[0] and "" not in places:
-        own = (number for number, place in enumerate(places) if place in sys.path)
-        places.insert(next(own, len(places)), "")
-    sys.path[:] = places
-
-
 reopen_stdio()  # here, for the warm server to do it once
 
 
@@ -63,7 +53,7 @@ def main():
     for name, value in (environment or {}).items():
         os.environ[os.fsdecode(name.encode())] = os.fsdecode(value.encode())  # UTF-8 whatever the locale says
     if sys_path:
-        set_path()
+        sys.path[:] = sys_path
     if output:
         runner = run_printing
     Tasks(sys.modules["_gangway"]).serve()
