@@ -95,8 +95,10 @@ Agent python(std::string_view version) {
 }  // namespace
 
 const std::vector<Agent>& main_agents() {
-  static const std::vector<Agent> agents{
-      native_agent("native"), native_agent("warm"), extension_agent(), {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
+  static const std::vector<Agent> agents{native_agent("native"),
+                                         native_agent("warm"),
+                                         extension_agent(),
+                                         {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
   return agents;
 }
 
