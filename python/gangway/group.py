@@ -117,7 +117,8 @@ class Group:
 
     def makegateway(self, spec: str | XSpec | None = None) -> Gateway:
         """Starts a gateway and waits until it answers. An XSpec is kept as its `spec`, with `id` and
-        `execmodel` filled in.
+        `execmodel` filled in. `popen` without `python` runs this very interpreter, in its virtual
+        environment, with the sys.path that it has now and the working directory in front.
 
         Raises ValueError for a spec that cannot be started, KeyError for an unknown `via`,
         HostNotFound, and OSError for what starting a process raises or for one that does not answer.
