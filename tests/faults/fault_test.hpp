@@ -14,6 +14,7 @@
 #include "core/process.hpp"
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
+#include "tests/support/sanitized.hpp"
 
 namespace gangway::test {
 
