@@ -74,14 +74,9 @@ Agent native_agent(const std::string& name) {
 #endif
 }
 
-// An interpreter that is not sanitized cannot load a module that is.
-Agent extension_agent() {
-  if (sanitized) return {"extension", "popen", "the interpreter is built without the sanitizer"};
-#ifdef GANGWAY_TEST_EXTENSION
-  return {"extension", "popen", {}};
-#else
-  return {"extension", "popen", "this build was configured without the extension module"};
-#endif
+Agent extension() {
+  const bool missing = extension_agent().command.empty();
+  return {"extension", "popen", missing ? "no extension module that this interpreter can load" : ""};
 }
 
 Agent python(std::string_view version) {
@@ -97,7 +92,7 @@ Agent python(std::string_view version) {
 const std::vector<Agent>& main_agents() {
   static const std::vector<Agent> agents{native_agent("native"),
                                          native_agent("warm"),
-                                         extension_agent(),
+                                         extension(),
                                          {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
   return agents;
 }
@@ -183,6 +178,18 @@ Bytes zeros(std::size_t size) {
   bytes.resize_uninitialized(size);
   std::fill(bytes.begin(), bytes.end(), std::byte{});
   return bytes;
+}
+
+// An interpreter that is not sanitized cannot load a module that is.
+NativeAgent extension_agent() {
+  NativeAgent agent;
+#ifdef GANGWAY_TEST_EXTENSION
+  if (!sanitized)
+    agent.command = {GANGWAY_TEST_PYTHON, "-u", "-c",
+                     "__import__('_imp').create_dynamic(__import__('_frozen_importlib').ModuleSpec('_gangway', None, "
+                     "origin='" GANGWAY_TEST_EXTENSION "')).serve()"};
+#endif
+  return agent;
 }
 
 std::string build_bin() { return GANGWAY_TEST_BIN; }

@@ -126,6 +126,9 @@ template <class T>
 [[nodiscard]] inline Bytes bytes_of(std::string_view text) { return Bytes(text); }
 [[nodiscard]] Bytes zeros(std::size_t size);
 
+/// The native agent in an interpreter that loads the extension module; no command where there is none.
+[[nodiscard]] NativeAgent extension_agent();
+
 /// Where the native agent's or the test's programs are built.
 [[nodiscard]] std::string build_bin();
 
