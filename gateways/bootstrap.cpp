@@ -8,6 +8,7 @@
 #include "agent_bundle.hpp"
 #include "core/escape.hpp"
 #include "core/trace.hpp"
+#include "core/utf8.hpp"
 #include "gateways/agent_path.hpp"
 
 namespace gangway::detail {
@@ -107,7 +108,11 @@ Value Bootstrap::hello() const {
   if (!spec_.env().empty()) {
     Dict env;
     // A part without "=" is the text "True", as os.environ takes no other type.
-    for (const auto& [name, value] : spec_.env()) env[name] = value.value_or("True");
+    for (const auto& [name, value] : spec_.env()) {
+      if (!is_utf8(name) || !is_utf8(value.value_or("")))
+        spec_.reject("env:" + name, "the variable " + name + " is not UTF-8");
+      env[name] = value.value_or("True");
+    }
     hello["env"] = std::move(env);
   }
   return hello;

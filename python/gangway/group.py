@@ -174,7 +174,7 @@ class Group:
         gateways: list[Gateway] = []
         try:
             start.use_this_interpreter(self._core)
-            cores = self._core.start_all([(str(spec), spec, start.keys_of(spec)) for spec in specs])
+            cores = self._core.start_all([(start.text_of(spec), spec, start.keys_of(spec)) for spec in specs])
             gateways = [Gateway(self, spec, core) for spec, core in zip(specs, cores)]
             for gateway in gateways:
                 start.prepare(gateway)

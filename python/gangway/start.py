@@ -80,6 +80,11 @@ def interpreter_flags() -> list[bytes]:
     return [option for given, option in options + [(flags.no_site, b"-S")] if given]
 
 
+def text_of(spec: XSpec) -> bytes:
+    """What the spec was made from, with whatever bytes file names in it may have."""
+    return str(spec).encode("utf-8", "surrogateescape")
+
+
 def keys_of(spec: XSpec) -> dict[str, Any]:
     """The spec as it is now, assigned attributes included: key -> str or True, "env:NAME" among them.
     What is None or False is left out."""

@@ -225,6 +225,21 @@ def test_keys_travel_as_they_are(venv, tmp_path):
     assert found == [nice, str(tmp_path), 0, None, "1", "a//b=c/", "//", "True", "3"]
 
 
+@pytest.mark.parametrize("text, assigned", [
+    ("popen//chdir=/\udcff", {}), ("popen//env:A=\udcff", {}), ("popen", {"chdir": "/\udcff"}), ("popen", {"chdir": "a\0"}),
+    ("popen", {"nice": "x"}), ("popen", {"env": {"A": "\udcff"}}), ("popen", {"env": {"A=B": "x"}}),
+])
+def test_value_that_cannot_travel_is_a_value_error(text, assigned):
+    import gangway
+
+    spec = gangway.XSpec(text)
+    vars(spec).update(assigned)
+    group = gangway.Group()
+    with pytest.raises(ValueError, match="UTF-8|NUL|integer|'='"):
+        group.makegateway(spec)
+    assert len(group) == 0
+
+
 def test_group_whose_start_fails_leaves_nothing(venv, tmp_path):
     source = """if 1:
         import gangway, json, os

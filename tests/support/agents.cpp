@@ -8,6 +8,8 @@
 
 #include <unistd.h>
 
+#include "tests/support/sanitized.hpp"
+
 namespace gangway::test {
 
 namespace {
