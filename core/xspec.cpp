@@ -280,6 +280,10 @@ void XSpec::set_env(std::string_view name, std::optional<std::string> value) {
   env_.insert_or_assign(std::string(name), std::move(value));
 }
 
+void XSpec::unset_env(std::string_view name) noexcept {
+  if (const auto found = env_.find(name); found != env_.end()) env_.erase(found);
+}
+
 void XSpec::reject_at(SpecFault fault, std::size_t position, const std::string& what) const {
   throw SpecParseError(fault, position, pointing_at(text_, position, what));
 }

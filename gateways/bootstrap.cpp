@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <utility>
 
 #include "agent_bundle.hpp"
 #include "core/escape.hpp"
 #include "core/trace.hpp"
+#include "core/utf8.hpp"
 #include "gateways/agent_path.hpp"
 
 namespace gangway::detail {
@@ -46,14 +48,15 @@ ExecModel execmodel_of(const XSpec& spec) {
 
 }  // namespace
 
-Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
+Bootstrap::Bootstrap(const XSpec& spec, NativeAgent native)
+    : spec_(spec), native_(std::move(native)), nonce_(make_nonce()) {
   // Ask for every value now: a bad one must not be found after the process has started.
   (void)execmodel_of(spec);
   (void)hello();
   (void)settings();
   if (is_native(spec)) {
-    argv_ = {native_agent_path()};
-    if (spec.dont_write_bytecode()) argv_.emplace_back("-B");
+    argv_ = native_.command.empty() ? std::vector{native_agent_path()} : native_.command;
+    if (spec.dont_write_bytecode()) argv_.emplace(argv_.begin() + 1, "-B");
     return;
   }
   argv_ = spec.python_command();
@@ -100,10 +103,16 @@ Value Bootstrap::hello() const {
   }
   if (const auto chdir = spec_.chdir()) hello["chdir"] = *chdir;
   if (const auto nice = spec_.nice()) hello["nice"] = *nice;
+  if (is_native(spec_) && !native_.sys_path.empty())
+    hello["sys_path"] = List(native_.sys_path.begin(), native_.sys_path.end());
   if (!spec_.env().empty()) {
     Dict env;
     // A part without "=" is the text "True", as os.environ takes no other type.
-    for (const auto& [name, value] : spec_.env()) env[name] = value.value_or("True");
+    for (const auto& [name, value] : spec_.env()) {
+      if (!is_utf8(name) || !is_utf8(value.value_or("")))
+        spec_.reject("env:" + name, "the variable " + name + " is not UTF-8");
+      env[name] = value.value_or("True");
+    }
     hello["env"] = std::move(env);
   }
   return hello;

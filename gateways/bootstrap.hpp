@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <gangway/gateway.hpp>
+#include <gangway/native_agent.hpp>
 #include <gangway/output.hpp>
 #include <gangway/value.hpp>
 #include <gangway/xspec.hpp>
@@ -20,7 +21,7 @@ class Bootstrap {
  public:
   /// Throws SpecError for a value that its key cannot have, StartError when there is no
   /// native agent to be found.
-  explicit Bootstrap(const XSpec& spec);
+  explicit Bootstrap(const XSpec& spec, NativeAgent native = {});
 
   /// Whether the spec asks for the native agent on this machine.
   [[nodiscard]] static bool is_native(const XSpec& spec);
@@ -51,6 +52,7 @@ class Bootstrap {
 
  private:
   XSpec spec_;
+  NativeAgent native_;
   std::vector<std::string> argv_;
   std::string_view first_bytes_;
   Nonce nonce_;

@@ -33,11 +33,12 @@ std::string_view last_lines(std::string_view text) {
 
 }  // namespace
 
-GatewayState::GatewayState(const TransportContext& context, XSpec spec, std::function<void()> on_exit)
+GatewayState::GatewayState(const TransportContext& context, XSpec spec, NativeAgent native,
+                           std::function<void()> on_exit)
     : runtime_(context.runtime),
       spec_(std::move(spec)),
       id_(spec_.id().value_or("")),
-      bootstrap_(spec_),
+      bootstrap_(spec_, std::move(native)),
       start_deadline_(Clock::now() + spec_.connect_timeout()),
       transport_(open_transport(context, spec_, bootstrap_)),
       connection_(std::make_shared<Connection>(runtime_, transport_->take_stream(), bootstrap_.settings())),
@@ -49,9 +50,10 @@ GatewayState::GatewayState(const TransportContext& context, XSpec spec, std::fun
       ticker_(runtime_->io()),
       patience_(runtime_->io()) {}
 
-std::shared_ptr<GatewayState> GatewayState::launch(const TransportContext& context, XSpec spec,
+std::shared_ptr<GatewayState> GatewayState::launch(const TransportContext& context, XSpec spec, NativeAgent native,
                                                    std::function<void()> on_exit) {
-  std::shared_ptr<GatewayState> state(new GatewayState(context, std::move(spec), std::move(on_exit)));
+  std::shared_ptr<GatewayState> state(
+      new GatewayState(context, std::move(spec), std::move(native), std::move(on_exit)));
   state->start();
   return state;
 }

@@ -31,7 +31,7 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   /// Opens the transport and writes bootstrap and HELLO, without waiting for an answer.
   /// Throws SpecError, StartError. `on_exit` is called by exit(), once.
   [[nodiscard]] static std::shared_ptr<GatewayState> launch(const TransportContext& context, XSpec spec,
-                                                            std::function<void()> on_exit);
+                                                            NativeAgent native, std::function<void()> on_exit);
   ~GatewayState() override;
 
   /// Waits for the agent's HELLO. Throws StartError.
@@ -62,7 +62,7 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   [[nodiscard]] bool enforce(Termination& termination);
 
  private:
-  GatewayState(const TransportContext& context, XSpec spec, std::function<void()> on_exit);
+  GatewayState(const TransportContext& context, XSpec spec, NativeAgent native, std::function<void()> on_exit);
   void start();
   [[nodiscard]] std::shared_ptr<OutputSink> sink_for(OutputStream stream, OutputMode mode) const;
 

@@ -42,6 +42,7 @@ struct Group::State {
   std::string defaultspec = "popen";
   ExecModel execmodel = ExecModel::thread;
   ExecModel remote_execmodel = ExecModel::thread;
+  NativeAgent native_agent;
 
   // In a forked child the mutex may be held by a thread that is not there.
   void check_process() const {
@@ -129,11 +130,13 @@ GatewayPtr Group::launch(XSpec& spec) {
   state_->check_process();
   allocate_id(spec);
   const std::string id = spec.id().value();
+  NativeAgent native_agent;
   {
     const auto lock = state_->lock();
     if (state_->taken(id)) throw_error(errc::group_error, "the id " + id + " is in use");
     if (!spec.has("execmodel")) spec.set("execmodel", to_string(state_->remote_execmodel));
     state_->starting.push_back(id);
+    native_agent = state_->native_agent;
   }
   GatewayPtr gateway;
   const auto launched = [&] {
@@ -142,7 +145,8 @@ GatewayPtr Group::launch(XSpec& spec) {
     if (gateway) state_->members.push_back(gateway);
   };
   try {
-    gateway = GatewayState::launch(state_->transports, spec, [state = std::weak_ptr(state_), id] { leave(state, id); });
+    gateway = GatewayState::launch(state_->transports, spec, std::move(native_agent),
+                                   [state = std::weak_ptr(state_), id] { leave(state, id); });
   } catch (...) {
     launched();
     state_->warm->end_server();
@@ -180,16 +184,21 @@ Gateway Group::makegateway(XSpec spec) {
 }
 
 std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) {
+  std::vector<XSpec> parsed;
+  for (const std::string& spec : specs) parsed.emplace_back(spec.empty() ? defaultspec() : spec);
+  return makegateways(std::span<const XSpec>(parsed));
+}
+
+std::vector<Gateway> Group::makegateways(std::span<const XSpec> specs) {
   std::vector<Gateway> all;
   try {
-    std::vector<XSpec> parsed;
-    for (const std::string& spec : specs) parsed.emplace_back(spec.empty() ? defaultspec() : spec);
     state_->warm->announce(static_cast<std::size_t>(std::count_if(
-        parsed.begin(), parsed.end(), [](const XSpec& spec) { return detail::Bootstrap::is_native(spec); })));
-    for (std::size_t at = 0; at < parsed.size(); ++at) {
+        specs.begin(), specs.end(), [](const XSpec& spec) { return detail::Bootstrap::is_native(spec); })));
+    for (std::size_t at = 0; at < specs.size(); ++at) {
       // Not more at a time than are good for them: wait for the one that has had most time.
       if (at >= limits::parallel_starts) all[at - limits::parallel_starts].state().wait_ready();
-      all.push_back(Gateway(launch(parsed[at])));
+      XSpec spec = specs[at];
+      all.push_back(Gateway(launch(spec)));
     }
     for (const Gateway& gateway : all) gateway.state().wait_ready();
   } catch (...) {
@@ -199,6 +208,11 @@ std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) 
     throw;
   }
   return all;
+}
+
+void Group::set_native_agent(NativeAgent agent) {
+  const auto lock = state_->lock();
+  state_->native_agent = std::move(agent);
 }
 
 std::size_t Group::size() const {

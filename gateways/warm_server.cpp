@@ -1,6 +1,7 @@
 #include "gateways/warm_server.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include <array>
 #include <cstring>
@@ -32,7 +33,10 @@ WarmServer::WarmServer(const SpawnRequest& request, ProcessOps& ops) : ops_(ops)
   FileDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null || !avoid_standard_numbers(null)) throw_error(last_os_error(), "/dev/null cannot be opened");
   SpawnRequest server = request;
-  server.descriptors = {{theirs.get(), STDIN_FILENO}, {null.get(), STDOUT_FILENO}, {null.get(), STDERR_FILENO}};
+  // Where a server whose interpreter runs before it finds what that had to say.
+  FileDescriptor words(::memfd_create("stderr", MFD_CLOEXEC));
+  if (!words || !avoid_standard_numbers(words)) throw_error(last_os_error(), "memfd_create");
+  server.descriptors = {{theirs.get(), STDIN_FILENO}, {null.get(), STDOUT_FILENO}, {words.get(), STDERR_FILENO}};
   process_ = ChildProcess::start(server, ops);
   socket_ = std::move(ours);
   trace::log("process ", process_.pid(), " is a warm server");

@@ -13,6 +13,7 @@
 #include <gangway/group.hpp>
 #include <gangway/limits.hpp>
 #include <gangway/multi_channel.hpp>
+#include <gangway/native_agent.hpp>
 #include <gangway/output.hpp>
 #include <gangway/remote_status.hpp>
 #include <gangway/value.hpp>

@@ -12,12 +12,14 @@
 #include <iosfwd>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <gangway/gateway.hpp>
 #include <gangway/multi_channel.hpp>
+#include <gangway/native_agent.hpp>
 
 namespace gangway {
 
@@ -60,6 +62,10 @@ class Group {
   /// Starts all of them, limits::parallel_starts at a time. If one fails, the others are
   /// ended again and its error is thrown.
   std::vector<Gateway> makegateways(const std::vector<std::string>& specs);
+  std::vector<Gateway> makegateways(std::span<const XSpec> specs);
+
+  /// What gateways to `popen` without python= run from now on; NativeAgent() at first.
+  void set_native_agent(NativeAgent agent);
 
   [[nodiscard]] std::size_t size() const;
   [[nodiscard]] bool empty() const { return size() == 0; }

@@ -116,6 +116,7 @@ class XSpec {
   /// NAME -> value; no value where "=" was left out.
   [[nodiscard]] const Environment& env() const noexcept { return env_; }
   void set_env(std::string_view name, std::optional<std::string> value);
+  void unset_env(std::string_view name) noexcept;
 
   // The typed accessors. Each throws SpecError for a value that its key cannot have, and
   // returns nothing, or the default named here, when the key was not given.

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -65,7 +66,15 @@ class PyGroup {
   PyGroup& operator=(const PyGroup&) = delete;
   ~PyGroup();
 
-  [[nodiscard]] std::unique_ptr<PyGateway> start(const std::string& spec, py::object spec_object);
+  /// What start() takes for one gateway: the spec as text, the object that is to be its `spec`, and
+  /// its keys if they are not those of the text any more: key -> str or True, "env:NAME" among them.
+  using Start = std::tuple<std::string, py::object, py::object>;
+
+  /// All at once, and in order: limits::parallel_starts at a time.
+  [[nodiscard]] std::vector<std::unique_ptr<PyGateway>> start_all(const std::vector<Start>& starts);
+  [[nodiscard]] std::unique_ptr<PyGateway> start(std::string spec, py::object spec_object, py::object keys);
+  /// For those that are started from now on: command and sys.path, both as bytes.
+  void set_native_agent(std::vector<std::string> command, const std::vector<std::string>& sys_path);
   [[nodiscard]] std::pair<std::vector<std::string>, std::vector<std::string>> terminate(const py::object& timeout);
 
   /// At the end of the interpreter.

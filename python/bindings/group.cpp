@@ -3,6 +3,7 @@
 
 #include "python/bindings/gateway.hpp"
 #include "python/bindings/interruptible.hpp"
+#include "python/common/exceptions.hpp"
 
 namespace gangway::python {
 
@@ -14,25 +15,58 @@ std::vector<std::weak_ptr<Group>>& groups() {
   return *all;
 }
 
-// A gateway that nobody waits for any more when it has started must not stay.
-class Start {
+// Gateways that nobody waits for any more when they have started must not stay.
+class Started {
  public:
-  void made(Gateway gateway) {
+  void made(std::vector<Gateway> gateways) {
     const std::lock_guard lock(mutex_);
-    gateway_ = std::move(gateway);
-    if (abandoned_) gateway_.exit();
+    gateways_ = std::move(gateways);
+    if (abandoned_) exit_all();
   }
   void abandon() {
     const std::lock_guard lock(mutex_);
     abandoned_ = true;
-    gateway_.exit();
+    exit_all();
   }
 
  private:
+  void exit_all() {
+    for (Gateway& gateway : gateways_) gateway.exit();
+  }
+
   std::mutex mutex_;
-  Gateway gateway_;
+  std::vector<Gateway> gateways_;
   bool abandoned_ = false;
 };
+
+// Bytes that are no UTF-8 are what os.fsdecode() has made of them.
+std::string bytes_of(PyObject* text) {
+  if (PyUnicode_Check(text) == 0) throw_format(PyExc_TypeError, "%R is neither a text nor True", text);
+  const PyRef bytes = PyRef::check(PyUnicode_AsEncodedString(text, "utf-8", "surrogateescape"));
+  return {PyBytes_AS_STRING(bytes.get()), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get()))};
+}
+
+// What was assigned, or deleted, since the text was parsed; the rest keeps its place in the text,
+// for errors to point at.
+void assign(XSpec& spec, const py::dict& keys) {
+  constexpr std::string_view env_prefix = "env:";
+  for (const std::string& key : spec.keys())
+    if (!keys.contains(key)) spec.unset(key);
+  const XSpec::Environment environment = spec.env();
+  for (const auto& [name, value] : environment)
+    if (!keys.contains(std::string(env_prefix) + name)) spec.unset_env(name);
+  for (const auto& [key_object, value_object] : keys) {
+    const std::string key = bytes_of(key_object.ptr());
+    std::optional<std::string> value;
+    if (value_object.ptr() != Py_True) value = bytes_of(value_object.ptr());
+    if (key.starts_with(env_prefix))
+      spec.set_env(key.substr(env_prefix.size()), std::move(value));
+    else if (!value && !spec.is_true(key))
+      spec.set_true(key);
+    else if (value && (spec.is_true(key) || spec.get(key) != value))
+      spec.set(key, *value);
+  }
+}
 
 }  // namespace
 
@@ -50,19 +84,37 @@ PyGroup::~PyGroup() {
   group_.reset();
 }
 
-std::unique_ptr<PyGateway> PyGroup::start(const std::string& spec, py::object spec_object) {
-  const auto start = std::make_shared<Start>();
+std::vector<std::unique_ptr<PyGateway>> PyGroup::start_all(const std::vector<Start>& starts) {
+  std::vector<XSpec> specs;
+  for (const auto& [text, object, keys] : starts) {
+    specs.emplace_back(text);
+    if (!keys.is_none()) assign(specs.back(), py::cast<py::dict>(keys));
+  }
+  const auto started = std::make_shared<Started>();
   try {
-    Gateway gateway = run_interruptibly([group = group_, spec, start] {
-      Gateway made = group->makegateway(spec);
-      start->made(made);
+    std::vector<Gateway> gateways = run_interruptibly([group = group_, specs = std::move(specs), started] {
+      std::vector<Gateway> made = group->makegateways(std::span<const XSpec>(specs));
+      started->made(made);
       return made;
     });
-    return std::make_unique<PyGateway>(std::move(gateway), std::move(spec_object));
+    std::vector<std::unique_ptr<PyGateway>> all;
+    for (std::size_t at = 0; at < gateways.size(); ++at)
+      all.push_back(std::make_unique<PyGateway>(std::move(gateways[at]), std::get<1>(starts[at])));
+    return all;
   } catch (const PythonError&) {
-    start->abandon();
+    started->abandon();
     throw;
   }
+}
+
+std::unique_ptr<PyGateway> PyGroup::start(std::string spec, py::object spec_object, py::object keys) {
+  return std::move(start_all({{std::move(spec), std::move(spec_object), std::move(keys)}}).front());
+}
+
+void PyGroup::set_native_agent(std::vector<std::string> command, const std::vector<std::string>& sys_path) {
+  NativeAgent agent{std::move(command), {}};
+  for (const std::string& place : sys_path) agent.sys_path.emplace_back(place);
+  group_->set_native_agent(std::move(agent));
 }
 
 std::pair<std::vector<std::string>, std::vector<std::string>> PyGroup::terminate(const py::object& timeout) {

@@ -3,6 +3,7 @@
 
 #include <pybind11/stl.h>
 
+#include "gateways/agent_path.hpp"
 #include "python/bindings/dump.hpp"
 #include "python/bindings/interruptible.hpp"
 #include "python/common/channel_methods.hpp"
@@ -96,6 +97,14 @@ void translate(std::exception_ptr exception) {
   }
 }
 
+std::optional<py::bytes> native_agent_path() {
+  try {
+    return py::bytes(detail::native_agent_path());
+  } catch (const StartError&) {
+    return {};
+  }
+}
+
 void define_gateway(py::module_& module) {
   using namespace py::literals;
   py::class_<PyGateway>(module, "Gateway", "An interpreter that was started somewhere.")
@@ -134,8 +143,13 @@ void define_group(py::module_& module) {
   using namespace py::literals;
   py::class_<PyGroup>(module, "Group", "Gateways that are started and ended together.")
       .def(py::init<>())
-      .def("start", &PyGroup::start, "spec"_a, "spec_object"_a = py::none(),
-           "Starts a gateway and waits for its handshake.")
+      .def("start", &PyGroup::start, "spec"_a, "spec_object"_a = py::none(), "keys"_a = py::none(),
+           "Starts a gateway and waits for its handshake. `keys`, when they are not those of the text any more:\n"
+           "key -> str or True, 'env:NAME' among them.")
+      .def("start_all", &PyGroup::start_all, "starts"_a,
+           "The same for several (spec, spec_object, keys) at once. If one fails, all are ended again.")
+      .def("set_native_agent", &PyGroup::set_native_agent, "command"_a, "sys_path"_a,
+           "What popen without python= runs from now on, and with which sys.path; bytes.")
       .def("terminate", &PyGroup::terminate, "timeout"_a = py::none(),
            "Ends all gateways: asks, waits up to the timeout, kills. The ids of those that were killed, and of\n"
            "those that are still there.");
@@ -159,8 +173,7 @@ PYBIND11_MODULE(_gangway, module) {
   module.def("set_errors", set_errors, py::arg("classes"),
              "The exception classes that are raised from now on: RemoteError, TimeoutError, DumpError, LoadError,\n"
              "HostNotFound, by name.");
-  module.def(
-      "native_agent_python", [] { return GANGWAY_NATIVE_PYTHON; }, "The Python version of the native agent.");
+  module.def("native_agent_path", native_agent_path, "Where gangway-agent is, or None.");
   py::module_::import("atexit").attr("register")(py::cpp_function(at_exit));
 }
 

@@ -55,8 +55,7 @@ class Group:
         self._counter = 0
         self.set_execmodel(execmodel)
         try:
-            for spec in xspecs:
-                self.makegateway(spec)
+            self.makegateways(xspecs)
         except BaseException:
             self.terminate(timeout=1.0)
             raise
@@ -118,15 +117,42 @@ class Group:
 
     def makegateway(self, spec: str | XSpec | None = None) -> Gateway:
         """Starts a gateway and waits until it answers. An XSpec is kept as its `spec`, with `id` and
-        `execmodel` filled in.
+        `execmodel` filled in. `popen` without `python` runs this very interpreter, in its virtual
+        environment, with the sys.path that it has now and the working directory in front.
 
         Raises ValueError for a spec that cannot be started, KeyError for an unknown `via`,
         HostNotFound, and OSError for what starting a process raises or for one that does not answer.
         """
+        return self._start([self._take_id(self._parsed(spec))])[0]
+
+    def makegateways(self, specs: Iterable[str | XSpec | None]) -> list[Gateway]:
+        """makegateway() for each of them, at the same time; the ids are given in order. If one fails,
+        the others are ended again, and its error is raised."""
+        made: list[Gateway] = []
+        batch: list[XSpec] = []
+        try:
+            for spec in map(self._parsed, specs):
+                if spec.via is not None or spec.installvia is not None:  # it may need one of those before it
+                    ready, batch = batch, []
+                    made += self._start(ready)
+                batch.append(self._take_id(spec))
+            ready, batch = batch, []
+            made += self._start(ready)
+        except BaseException:
+            self._give_back(batch)
+            for gateway in made:
+                gateway.exit()
+            raise
+        return made
+
+    def _parsed(self, spec: str | XSpec | None) -> XSpec:
         spec = spec or self.defaultspec
         if not isinstance(spec, XSpec):
             spec = XSpec(spec)
         start.check_kind(spec)
+        return spec
+
+    def _take_id(self, spec: XSpec) -> XSpec:
         if spec.via is not None:
             self[spec.via]  # KeyError when there is no such member
         self.allocate_id(spec)
@@ -136,26 +162,34 @@ class Group:
             if self._has(spec.id):
                 raise IdInUseError("the id %r is in use" % spec.id)
             self._starting.add(spec.id)
-        gateway = None
+        return spec
+
+    def _give_back(self, specs: list[XSpec]) -> None:
+        with self._lock:
+            self._starting.difference_update(spec.id for spec in specs)
+
+    def _start(self, specs: list[XSpec]) -> list[Gateway]:
+        if not specs:
+            return []
+        gateways: list[Gateway] = []
         try:
-            gateway = Gateway(self, spec, self._core.start(start.text_of(spec), spec))
-            start.prepare(gateway)
+            start.use_this_interpreter(self._core)
+            cores = self._core.start_all([(start.text_of(spec), spec, start.keys_of(spec)) for spec in specs])
+            gateways = [Gateway(self, spec, core) for spec, core in zip(specs, cores)]
+            for gateway in gateways:
+                start.prepare(gateway)
         except BaseException:
-            with self._lock:
-                self._starting.discard(spec.id)
-            if gateway is not None:
+            self._give_back(specs)
+            for gateway in gateways:
                 gateway.exit()
             raise
-        self._register(gateway)
-        return gateway
+        with self._lock:
+            self._starting.difference_update(spec.id for spec in specs)
+            self._gateways += gateways
+        return gateways
 
     def _has(self, id: str) -> bool:
         return id in self._starting or any(gateway.id == id for gateway in self._gateways)
-
-    def _register(self, gateway: Gateway) -> None:
-        with self._lock:
-            self._starting.discard(gateway.id)
-            self._gateways.append(gateway)
 
     def _unregister(self, gateway: Gateway) -> None:
         with self._lock:

@@ -1,12 +1,13 @@
-"""From an XSpec to the text that the C++ side starts a gateway by, and what is left to do then."""
+"""From an XSpec to what the C++ side starts a gateway by, and what is left to do then."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
-from . import worker_path
-from .build import PYTHON
+from . import _gangway, worker_path
+from .build import PYTHON, PYTHON_VERSION
 from .execmodel import GREEN
 from .xspec import XSpec
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 KINDS = ("popen", "ssh", "vagrant_ssh", "socket", "installvia", "unix", "command", "docker", "podman",
          "kubectl", "sudo", "su", "slurm")
+
+# Makes the interpreter that runs it an agent (python/native/extension.cpp).
+BECOME_AGENT = ("__import__('_imp').create_dynamic(__import__('_frozen_importlib')"
+                ".ModuleSpec('_gangway', None, origin=%s)).serve()")
 
 
 def check_kind(spec: XSpec) -> None:
@@ -31,68 +36,72 @@ def is_plain_popen(spec: XSpec) -> bool:
     return bool(spec.popen) and not spec.python and not spec.via
 
 
-def native_agent_will_do(spec: XSpec) -> bool:
-    """Whether the native agent is the same interpreter as this one, and can do what is asked for.
+def is_green(spec: XSpec) -> bool:
+    """Whether the worker needs the portable agent: the native one waits in C++, which no hub knows of."""
+    return is_plain_popen(spec) and spec.execmodel in GREEN and bool(sys.executable)
 
-    It embeds the interpreter that it was built for, and knows nothing of virtual environments. It
-    has no green threads, and does not send what tasks print.
+
+def use_this_interpreter(core: _gangway.Group) -> None:
+    """Workers of popen without python= are this interpreter, with its sys.path, from now on."""
+    core.set_native_agent(native_agent(), [os.fsencode(place) for place in worker_path.places()])
+
+
+def native_agent() -> list[bytes]:
+    """The command that starts the native agent with this interpreter; empty: gangway-agent as it is.
+
+    gangway-agent starts 1 ms faster than an interpreter that loads the extension module. It is taken
+    where that is the only difference (spec-docs/decisions/0005-the-controllers-interpreter.md).
     """
-    if sys.prefix != sys.base_prefix or os.path.realpath(sys.executable) != os.path.realpath(PYTHON):
-        return False
-    return spec.execmodel not in GREEN and not {spec.stdout, spec.stderr} & {"forward", "callback"}
+    if not sys.executable:  # in a program that embeds Python
+        return []
+    program = os.fsencode(sys.executable)
+    flags = interpreter_flags()
+    if not flags and is_embedded_one() and _gangway.native_agent_path():
+        return [_gangway.native_agent_path(), b"--python", program]
+    folder, name = os.path.split(_gangway.__file__)
+    extension = os.path.join(folder, name.replace("_gangway", "_agent", 1))
+    return [program, b"-u", *flags, b"-c", os.fsencode(BECOME_AGENT % ascii(extension))]
 
 
-def text_of(spec: XSpec) -> str:
-    """The spec as it is now, assigned attributes included; what is None is left out.
-
-    ValueError for assigned values that a text cannot have. Items of env like that are left to late_env().
-    """
-    values = {key: value for key, value in vars(spec).items()
-              if key not in ("_spec", "env") and value is not None and value is not False}
-    if is_plain_popen(spec) and not native_agent_will_do(spec):
-        import shlex
-
-        values["python"] = shlex.quote(sys.executable)
-    if values.get("chdir") not in (None, True):
-        values["chdir"] = plain_path(values["chdir"])
-    parts = [part_of(key, value) for key, value in values.items()]
-    late = late_env(spec)
-    parts += [part_of("env:" + name, value) for name, value in spec.env.items() if name not in late]
-    parts.sort(key=lambda part: part.endswith("/"))  # the "/" would be taken for one of the "//" behind it
-    if len(parts) > 1 and parts[-2].endswith("/"):
-        raise ValueError("only one value can end with a slash: %s" % ", ".join(parts[-2:]))
-    return "//".join(parts)
+def is_embedded_one() -> bool:
+    """Whether this interpreter is the one that gangway-agent embeds, in no virtual environment."""
+    return (sys.prefix == sys.base_prefix and os.path.realpath(sys.executable) == os.path.realpath(PYTHON)
+            and "%d.%d.%d" % sys.version_info[:3] == PYTHON_VERSION)
 
 
-def plain_path(path: Any) -> str:
-    """The same directory, without doubled slashes and without one at the end."""
-    text = os.fspath(path)
-    while "//" in text:
-        text = text.replace("//", "/")
-    return "/." if text == "/" else text.rstrip("/")
+def interpreter_flags() -> list[bytes]:
+    """The options of this interpreter that say whose modules it takes."""
+    flags = sys.flags
+    if flags.isolated:
+        options = [(True, b"-I")]
+    else:
+        options = [(flags.ignore_environment, b"-E"), (flags.no_user_site, b"-s"),
+                   (getattr(flags, "safe_path", False), b"-P")]
+    return [option for given, option in options + [(flags.no_site, b"-S")] if given]
 
 
-def part_of(key: str, value: object) -> str:
+def text_of(spec: XSpec) -> bytes:
+    """What the spec was made from, with whatever bytes file names in it may have."""
+    return str(spec).encode("utf-8", "surrogateescape")
+
+
+def keys_of(spec: XSpec) -> dict[str, Any]:
+    """The spec as it is now, assigned attributes included: key -> str or True, "env:NAME" among them.
+    What is None or False is left out."""
+    given = {key: value for key, value in vars(spec).items() if key != "env" and not key.startswith("_")}
+    if is_green(spec):
+        given["python"] = shlex.quote(sys.executable)
+    given.update(("env:" + name, value) for name, value in spec.env.items())
+    return {key: as_text(value) for key, value in given.items() if value is not None and value is not False}
+
+
+def as_text(value: Any) -> Any:
     if value is True:
-        return key
-    if "//" in str(value):
-        raise ValueError("%s=%s: a value cannot contain //" % (key, value))
-    return "%s=%s" % (key, value)
-
-
-def late_env(spec: XSpec) -> dict[str, str]:
-    """Variables that cannot stand in a text: spec.env["NAME"] = "http://...", and directories with a slash
-    at their end."""
-    return {name: str(value) for name, value in spec.env.items() if "//" in str(value) or str(value).endswith("/")}
+        return value
+    return os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
 
 
 def prepare(gateway: Gateway) -> None:
     """What the worker needs before its first task and the handshake does not carry."""
-    lines = []
-    late = late_env(gateway.spec)
-    if late:
-        lines.append("import os; os.environ.update(%r)" % late)
-    if is_plain_popen(gateway.spec) and worker_path.missing():
-        lines.append(worker_path.SOURCE % worker_path.missing())
-    if lines:
-        gateway.remote_exec("\n".join(lines)).waitclose()
+    if is_green(gateway.spec):
+        gateway.remote_exec(worker_path.SOURCE % worker_path.places()).waitclose()

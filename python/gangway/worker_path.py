@@ -1,27 +1,23 @@
-"""What a worker of popen without python= finds on its sys.path: the package, as the controller does.
-
-`directories` are the ones to be searched first; the drop-in directory puts itself in when it is
-imported.
-"""
+"""What a worker of popen without python= finds on its sys.path: what the controller finds."""
 
 from __future__ import annotations
 
 import os
-import site
+import sys
 
+# The package's place, and the drop-in directory's, which puts itself in when it is imported. They
+# come first where they are missing: something else than sys.path has found them here.
 directories = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 
-# Runs on the far side. The other directories that are there keep their order.
-SOURCE = """\
-import sys
-sys.path[:0] = [place for place in %r if place not in sys.path]
-"""
+# For agents whose HELLO has no sys_path: the portable one.
+SOURCE = "import sys; sys.path[:] = %r"
 
 
-def missing() -> list[str]:
-    """Those that an interpreter started in this environment would not find by itself."""
-    # The working directory is not ours to judge: a relative entry stays one of the worker's.
-    known = os.environ.get("PYTHONPATH", "").split(os.pathsep) + site.getsitepackages()
-    if site.ENABLE_USER_SITE:
-        known.append(site.getusersitepackages())
-    return [place for place in directories if place not in known]
+def places() -> list[str]:
+    """sys.path as it is now, each place once. The worker looks in its working directory first, as
+    `python -c` does, unless this interpreter was told not to (-P, -I). What is no str import passes
+    over, too."""
+    path = list(dict.fromkeys(place for place in sys.path if isinstance(place, str)))
+    if "" not in path and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+        path.insert(0, "")
+    return [place for place in directories if place not in path] + path

@@ -88,6 +88,8 @@ Hello parse(const Dict& dict) {
   if (const auto* const nice = find<std::int64_t>(dict, "nice")) hello.nice = *nice;
   if (const auto* const env = find<Dict>(dict, "env"))
     for (const auto& [name, value] : *env) hello.env.emplace_back(name.as_str(), value.as_str());
+  if (const auto* const places = find<List>(dict, "sys_path"))
+    for (const Value& place : *places) hello.sys_path.emplace_back(place.as_bytes().view());
 
   const auto* const protocol = find<Tuple>(dict, "protocol");
   if (protocol != nullptr && (protocol->empty() || !((*protocol)[0] == Value(1))))

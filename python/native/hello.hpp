@@ -32,6 +32,7 @@ struct Hello {
   std::optional<std::string> chdir;
   std::optional<std::int64_t> nice;
   std::vector<std::pair<std::string, std::string>> env;
+  std::vector<std::string> sys_path;   // file names, in bytes; empty: as it is
   std::optional<std::string> refused;  // why this agent cannot serve
 };
 

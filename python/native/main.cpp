@@ -5,23 +5,20 @@
 //
 // In order: the keeper is forked; the controller's HELLO is read and answered; Python
 // starts, while what comes in waits in the pipe; tasks run until the connection ends.
-#include <malloc.h>
+#include "python/common/py_ref.hpp"  // Python.h
+
 #include <signal.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <string>
 #include <string_view>
 
-#include "core/trace.hpp"
-#include "python/native/agent.hpp"
-#include "python/native/hello.hpp"
 #include "python/native/interpreter.hpp"
 #include "python/native/keeper.hpp"
-#include "python/native/module.hpp"
+#include "python/native/serve.hpp"
 #include "python/native/stdio.hpp"
 #include "python/native/warm.hpp"
 
@@ -79,58 +76,23 @@ InterpreterOptions parse(int argc, char** argv) {
   return options;
 }
 
-void prepare() {
-  ::signal(SIGPIPE, SIG_IGN);  // as Python does, and before the stream looks
-  struct sigaction nudge {};   // ends a system call of the main thread, and does nothing else (agent.cpp)
-  nudge.sa_handler = [](int) {};
-  ::sigaction(SIGRTMAX, &nudge, nullptr);
-  ::signal(SIGINT, SIG_DFL);  // tasks are interrupted by it; a shell's background jobs have it ignored
-  // Items of 1 MiB into memory that was used before: fresh pages cost three times as much as
-  // the transfer (1.0 instead of 3.3 GB/s). An agent that had large items keeps 32 MiB.
-  ::mallopt(M_MMAP_THRESHOLD, 1024 * 1024 + 64 * 1024);
-  ::mallopt(M_TRIM_THRESHOLD, 32 * 1024 * 1024);
-}
-
-int serve(const InterpreterOptions& options) {
-  auto descriptors = take_stdio();
-  Bytes received;
-  Hello hello = read_hello(descriptors.read.get(), received);
-  if (!hello.refused) hello.refused = settle(hello);
-  trace::set_level(hello.debug);
-  trace::log("creating workergateway ", hello.id);
-
-  const std::string version = std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION) + "." +
-                              std::to_string(PY_MICRO_VERSION);
-  const auto agent = Agent::create(hello, std::move(descriptors.read), std::move(descriptors.write));
-  agent->start(make_answer(hello, version, options.executable), std::move(received));
-  if (hello.refused) {
-    (void)agent->connection().drained();
-    return 1;
-  }
-  if (Py_IsInitialized() == 0) {
-    const std::string reason = start_interpreter(options);
-    if (!reason.empty()) fail(reason);
-  }
-  run_module(agent);
-  PyErr_Print();
-  return 1;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   const InterpreterOptions options = parse(argc, argv);
+  const auto start_python = [&options] { return Py_IsInitialized() != 0 ? std::string() : start_interpreter(options); };
   int status = 1;
   try {
+    ::signal(SIGINT, SIG_DFL);  // tasks are interrupted by it; a shell's background jobs have it ignored
     if (is_warm_server()) {
-      prepare();
-      serve_forks(options);
+      prepare_process();
+      serve_forks(start_python);
     } else {
       if (const std::string reason = check_stdio(); !reason.empty()) fail(reason);
       fork_keeper();
-      prepare();
+      prepare_process();
     }
-    status = serve(options);
+    status = serve(options.executable, start_python);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "gangway-agent: %s\n", error.what());
   }

@@ -242,6 +242,16 @@ void prepare() {
   set("Channel", PyRef::share(reinterpret_cast<PyObject*>(&channel_type())));
 }
 
+PyRef path_of_controller() {
+  PyRef places = PyRef::check(PyList_New(0));
+  for (const std::string& place : agent().hello().sys_path) {
+    const PyRef name =
+        PyRef::check(PyUnicode_DecodeFSDefaultAndSize(place.data(), static_cast<Py_ssize_t>(place.size())));
+    check_status(PyList_Append(places.get(), name.get()));
+  }
+  return places;
+}
+
 // (channel, streams) for native.py; None: what tasks print is dropped.
 PyRef output_request() {
   const auto& output = agent().hello().output;
@@ -259,6 +269,7 @@ void run() {
   for (const auto& [name, value] : agent().hello().env)
     check_status(PyDict_SetItem(environment.get(), text(name).get(), text(value).get()));
   set("environment", std::move(environment));
+  set("sys_path", path_of_controller());
   set("output", output_request());
   module().gateway = PyRef::check(PyObject_CallFunctionObjArgs(function("Gateway"), text(agent().hello().id).get(),
                                                                text(agent().hello().execmodel).get(), nullptr))

@@ -3,7 +3,8 @@ module _gangway.
 
 The C++ side (module.cpp) has put in, before this is executed: next_job, push_job,
 new_channel, channel_by_id, join, join_callbacks, live_channels, lost_text; and before main() Channel, execmodel,
-environment, output (and output.py with it) and gateway, which are another agent's in each fork of a warm server (warm.hpp).
+environment, sys_path, output (and output.py with it) and gateway, which are another agent's in each
+fork of a warm server (warm.hpp).
 Gateway and main() are the same as in the portable agent (python/agent/).
 """
 getpid = os.getpid
@@ -51,6 +52,8 @@ def main():
     global runner
     for name, value in (environment or {}).items():
         os.environ[os.fsdecode(name.encode())] = os.fsdecode(value.encode())  # UTF-8 whatever the locale says
+    if sys_path:
+        sys.path[:] = sys_path
     if output:
         runner = run_printing
     Tasks(sys.modules["_gangway"]).serve()

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdio>
+#include <optional>
 #include <sstream>
 #include <vector>
 
@@ -61,7 +62,8 @@ using Heads = std::unordered_map<unsigned long, std::string>;
 // One thread of what faulthandler writes:
 //     Thread 0x00007f... (most recent call first):
 //       File "x.py", line 3 in f
-// Ours has the innermost frame last, and the agent's own frames left out. Empty: it runs no Python.
+// Ours has the innermost frame last. The agent's own frames are left out, and what is outside of
+// them: the command line that loaded the extension. Empty: the thread runs no Python.
 std::string rewritten(const std::string& dumped, const Heads& heads) {
   std::istringstream lines(dumped);
   std::string line;
@@ -70,12 +72,17 @@ std::string rewritten(const std::string& dumped, const Heads& heads) {
   const auto head = at == line.npos ? heads.end() : heads.find(std::strtoul(line.c_str() + at, nullptr, 16));
   std::string text = (head == heads.end() ? line.substr(0, line.find(" (most")) : head->second) + ":\n";
   std::vector<std::string> frames;
+  std::optional<std::size_t> inside;
   bool any = false;
   while (std::getline(lines, line)) {
     if (line == "  <no Python frame>") return {};
     any = true;
-    if (!line.starts_with("  File \"_gangway\"")) frames.push_back(frame_line(std::move(line)));
+    if (line.starts_with("  File \"_gangway\""))
+      inside = frames.size();
+    else
+      frames.push_back(frame_line(std::move(line)));
   }
+  if (inside) frames.resize(*inside);
   for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) text += *frame;
   if (frames.empty() && any) text += "  (waits for work)\n";
   return text;

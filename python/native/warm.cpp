@@ -65,6 +65,21 @@ std::vector<ReadFile> read_files() {
   return files;
 }
 
+// Of what an interpreter that was started before us did at its start, threads and descriptors are
+// seen later, with those of ours; here is the rest. Descriptors that were inherited have no
+// FD_CLOEXEC, those that Python opens have it.
+bool nothing_happened() {
+  struct stat words {};
+  if (::fstat(STDERR_FILENO, &words) == 0 && S_ISREG(words.st_mode) && words.st_size != 0) return false;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::atoi(entry.path().filename().c_str());
+    std::error_code gone;
+    const bool listing = std::filesystem::read_symlink(entry.path(), gone).string().ends_with("/fd");
+    if (!listing && (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0) return false;
+  }
+  return true;
+}
+
 std::set<std::string> entries(const char* directory) {
   std::set<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) names.insert(entry.path().filename());
@@ -79,7 +94,11 @@ FileDescriptor move_away(FileDescriptor fd) {
 
 class WarmServer {
  public:
-  explicit WarmServer(const InterpreterOptions& options) {
+  explicit WarmServer(const std::function<std::string()>& start_python) {
+    if (!nothing_happened()) {
+      socket_ = FileDescriptor(STDIN_FILENO);
+      ready(false);
+    }
     socket_ = move_away(FileDescriptor(STDIN_FILENO));
     const pid_t controller = ::getppid();
     controller_ = move_away(FileDescriptor(static_cast<int>(::syscall(SYS_pidfd_open, controller, 0))));
@@ -94,11 +113,14 @@ class WarmServer {
     words.write.reset();
 
     const auto before = entries("/proc/self/fd");
-    if (!start_interpreter(options).empty() || !prepare_module()) ::_exit(1);
+    if (!start_python().empty() || !prepare_module()) ::_exit(1);
     files_ = read_files();
     // Else each fork would soon do it, and copy every page that has an object.
     PyGC_Collect();
-    ready(before);
+    char byte = 0;
+    const bool silent = ::read(words_.get(), &byte, 1) < 0;
+    const bool alone = entries("/proc/self/task").size() == 1;
+    ready(silent && alone && entries("/proc/self/fd") == before && find_thread_id());
   }
 
   void serve() {
@@ -123,12 +145,9 @@ class WarmServer {
 
  private:
   // Whatever site, or what it imported, did beyond that stays behind in a fork, or is missing.
-  void ready(const std::set<std::string>& before) {
-    char byte = 0;
-    const bool silent = ::read(words_.get(), &byte, 1) < 0;
-    const bool alone = entries("/proc/self/task").size() == 1;
+  void ready(bool fit) {
     detail::WarmReady ready;
-    ready.fit = silent && alone && entries("/proc/self/fd") == before && find_thread_id() ? 1 : 0;
+    ready.fit = fit ? 1 : 0;
     if (send(ready) || ready.fit == 0) ::_exit(0);
     // A signal that comes to this process must not come up in its forks: Python would have noted it.
     ::sigset_t interrupt;
@@ -192,6 +211,6 @@ class WarmServer {
 
 bool is_warm_server() noexcept { return detail::is_warm_socket(STDIN_FILENO); }
 
-void serve_forks(const InterpreterOptions& options) { WarmServer(options).serve(); }
+void serve_forks(const std::function<std::string()>& start_python) { WarmServer(start_python).serve(); }
 
 }  // namespace gangway::python

@@ -197,5 +197,50 @@ TEST_P(DefaultGroup, makes_gateways) {
   EXPECT_TRUE(default_group().empty());
 }
 
+TEST_P(Groups, assigned_keys_travel_to_gateways_that_start_together) {
+  std::vector<XSpec> specs{XSpec(spec()), XSpec(spec("env:A=1"))};
+  specs[0].set_env("A", "x//y/");
+  specs[1].unset_env("A");
+  const auto gateways = group().makegateways(specs);
+  constexpr auto source = "import os; channel.send(os.environ.get('A', 'nothing'))";
+  EXPECT_EQ(ask<std::string>(gateways.at(0), source), "x//y/");
+  EXPECT_EQ(ask<std::string>(gateways.at(1), source), "nothing");
+  EXPECT_EQ(specs[0].id(), std::nullopt) << "they are copies that get an id";
+}
+
+class NativeAgents : public GroupTest {};
+
+TEST_F(NativeAgents, are_the_ones_that_the_group_was_given) {
+  NativeAgent agent = extension_agent();
+  if (agent.command.empty()) GTEST_SKIP() << "no extension module that this interpreter can load";
+  agent.sys_path = {bytes_of("/one"), bytes_of("/usr/lib/python3"), bytes_of("/no\xffutf8")};
+  group().set_native_agent(agent);
+  Gateway gateway = group().makegateway("popen//dont_write_bytecode");
+  EXPECT_EQ(gateway.info().agent, "native");
+  EXPECT_EQ(ask<std::string>(gateway, "channel.send(open('/proc/self/cmdline').read().split('\\0')[0])"),
+            agent.command[0]);
+  EXPECT_EQ(ask<bool>(gateway, "import sys; channel.send(sys.dont_write_bytecode)"), true);
+  EXPECT_EQ(ask(gateway, "import sys; channel.send(len(sys.path))"), Value(3));
+  EXPECT_EQ(ask<std::string>(gateway, "import sys; channel.send(ascii(sys.path[2]))"), "'/no\\udcffutf8'");
+
+  group().set_native_agent({});
+  EXPECT_NE(ask<std::string>(group().makegateway(), "import sys; channel.send(sys.path[0])"), "/one");
+}
+
+TEST_F(NativeAgents, that_cannot_be_loaded_are_reported) {
+  NativeAgent agent = extension_agent();
+  if (agent.command.empty()) GTEST_SKIP() << "no extension module that this interpreter can load";
+  std::string& code = agent.command.back();
+  code.replace(code.find("_agent."), 7, "_nobody.");
+  group().set_native_agent(agent);
+  try {
+    (void)group().makegateway();
+    FAIL() << "there is no such module";
+  } catch (const StartError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("_nobody."));
+    EXPECT_THAT(error.what(), HasSubstr("ImportError"));
+  }
+}
+
 }  // namespace
 }  // namespace gangway::test

@@ -118,16 +118,18 @@ class Warm : public GroupTest {
   }
 };
 
-TEST_F(Warm, a_forked_agent_equals_a_fresh_one) {
+void expect_equal_agents(const NativeAgent& agent, pid_t (*server)()) {
   std::vector<std::string> fresh;
   std::vector<std::string> forked;
   {
     Group one;
+    one.set_native_agent(agent);
     const EnvironmentScope never("GANGWAY_WARM", "0");
     fresh = dump_of(one.makegateway());
   }
   {
     Group one;
+    one.set_native_agent(agent);
     const EnvironmentScope always("GANGWAY_WARM", "1");
     forked = dump_of(one.makegateway());
     EXPECT_NE(server(), -1);
@@ -140,6 +142,14 @@ TEST_F(Warm, a_forked_agent_equals_a_fresh_one) {
         if (const auto at = line.find(value); at != line.npos) line.replace(at, value.size(), "GANGWAY_WARM");
   EXPECT_GT(fresh.size(), 30u);
   EXPECT_THAT(forked, ::testing::ElementsAreArray(fresh));
+}
+
+TEST_F(Warm, a_forked_agent_equals_a_fresh_one) { expect_equal_agents({}, server); }
+
+TEST_F(Warm, a_forked_interpreter_that_loaded_the_agent_equals_a_fresh_one) {
+  const NativeAgent agent = extension_agent();
+  if (agent.command.empty()) GTEST_SKIP() << "no extension module that this interpreter can load";
+  expect_equal_agents(agent, server);
 }
 
 TEST_F(Warm, agents_of_one_server_are_forks_and_others_are_not) {

@@ -8,6 +8,8 @@
 
 #include <unistd.h>
 
+#include "tests/support/sanitized.hpp"
+
 namespace gangway::test {
 
 namespace {
@@ -74,6 +76,11 @@ Agent native_agent(const std::string& name) {
 #endif
 }
 
+Agent extension() {
+  const bool missing = extension_agent().command.empty();
+  return {"extension", "popen", missing ? "no extension module that this interpreter can load" : ""};
+}
+
 Agent python(std::string_view version) {
   std::string name = version.starts_with("pypy") ? std::string(version) : "python" + std::string(version);
   const std::string path = find_python(version);
@@ -85,8 +92,10 @@ Agent python(std::string_view version) {
 }  // namespace
 
 const std::vector<Agent>& main_agents() {
-  static const std::vector<Agent> agents{
-      native_agent("native"), native_agent("warm"), {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
+  static const std::vector<Agent> agents{native_agent("native"),
+                                         native_agent("warm"),
+                                         extension(),
+                                         {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
   return agents;
 }
 
@@ -119,13 +128,14 @@ void GroupTest::TearDown() {
 
 void AgentTest::SetUp() {
   if (!GetParam().missing.empty()) GTEST_SKIP() << GetParam().missing;
-  if (GetParam().warm()) warm_.emplace("GANGWAY_WARM", "1");
+  if (GetParam().warm()) form_.emplace("GANGWAY_WARM", "1");
+  if (GetParam().extension()) form_.emplace("GANGWAY_AGENT", build_bin() + "/extension-agent");
   GroupTest::SetUp();
 }
 
 void AgentTest::TearDown() {
   GroupTest::TearDown();
-  warm_.reset();
+  form_.reset();
 }
 
 std::string AgentTest::spec(std::string_view more) {
@@ -170,6 +180,18 @@ Bytes zeros(std::size_t size) {
   bytes.resize_uninitialized(size);
   std::fill(bytes.begin(), bytes.end(), std::byte{});
   return bytes;
+}
+
+// An interpreter that is not sanitized cannot load a module that is.
+NativeAgent extension_agent() {
+  NativeAgent agent;
+#ifdef GANGWAY_TEST_EXTENSION
+  if (!sanitized)
+    agent.command = {GANGWAY_TEST_PYTHON, "-u", "-c",
+                     "__import__('_imp').create_dynamic(__import__('_frozen_importlib').ModuleSpec('_gangway', None, "
+                     "origin='" GANGWAY_TEST_EXTENSION "')).serve()"};
+#endif
+  return agent;
 }
 
 std::string build_bin() { return GANGWAY_TEST_BIN; }

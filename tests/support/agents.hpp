@@ -30,12 +30,14 @@ struct Agent {
   std::string spec;     // "popen", "popen//python=/usr/bin/python3"
   std::string missing;  // why it cannot be used; "": it can
 
-  [[nodiscard]] bool native() const { return name == "native" || warm(); }
+  [[nodiscard]] bool native() const { return name == "native" || warm() || extension(); }
   [[nodiscard]] bool warm() const { return name == "warm"; }
+  [[nodiscard]] bool extension() const { return name == "extension"; }
   friend std::ostream& operator<<(std::ostream& out, const Agent& agent) { return out << agent.spec; }
 };
 
-/// The native agent, the same forked from a warm server, and the portable one in Debian's Python.
+/// The native agent, the same forked from a warm server, the same loaded by an interpreter, and the
+/// portable one in Debian's Python.
 [[nodiscard]] const std::vector<Agent>& main_agents();
 /// Those, and the portable agent in every other Python from 3.6 on and in PyPy: from
 /// GANGWAY_TEST_PYTHONS (paths, colons between), PATH, or ~/.pyenv/versions.
@@ -85,7 +87,7 @@ class AgentTest : public GroupTest, public ::testing::WithParamInterface<Agent> 
   [[nodiscard]] Gateway start(std::string_view more = {}) { return group().makegateway(spec(more)); }
 
  private:
-  std::optional<EnvironmentScope> warm_;
+  std::optional<EnvironmentScope> form_;  // of the native agent
 };
 
 /// So long a test waits for what should come at once, on a machine that is busy.
@@ -111,6 +113,9 @@ template <class T>
 /// `text` as Bytes.
 [[nodiscard]] inline Bytes bytes_of(std::string_view text) { return Bytes(text); }
 [[nodiscard]] Bytes zeros(std::size_t size);
+
+/// The native agent in an interpreter that loads the extension module; no command where there is none.
+[[nodiscard]] NativeAgent extension_agent();
 
 /// Where the native agent's or the test's programs are built.
 [[nodiscard]] std::string build_bin();

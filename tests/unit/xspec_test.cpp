@@ -132,6 +132,9 @@ TEST(XSpec, can_be_assigned_to) {
   EXPECT_TRUE(spec.is_true("flag"));
   EXPECT_EQ(spec.keys(), (Words{"popen", "id", "chdir", "flag"}));
   EXPECT_EQ(spec.env(), (XSpec::Environment{{"A", "1"}}));
+  spec.unset_env("A");
+  spec.unset_env("B");
+  EXPECT_TRUE(spec.env().empty());
   spec.unset("id");
   EXPECT_FALSE(spec.has("id"));
   EXPECT_EQ(spec.id(), std::nullopt);
