@@ -240,10 +240,11 @@ class Sending:
             if error.errno == errno.ELOOP:
                 return
             raise
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(opened)
+            return
         with open(opened, "rb") as file:
-            status = os.fstat(opened)
-            if not stat.S_ISREG(status.st_mode):
-                return
             # As it is now: what is written to it later changes its time, and the next run sees that.
             about = (number, known.name, stat.S_IMODE(status.st_mode), status.st_mtime_ns)
             content = file.read(PIECE)

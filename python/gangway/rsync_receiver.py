@@ -94,7 +94,7 @@ class Destination:
 
     def __init__(self, root):
         self.root = root
-        self.open_parts = None  # the directory that was used last: most files follow one of the same
+        self.open_parts = None  # the directory that was used last: most files follow one of the same, or below
         self.open_fd = -1
 
     def path(self, parts):
@@ -110,10 +110,11 @@ class Destination:
         os.makedirs(self.root, exist_ok=True)
 
     def open(self, parts):
-        # From the root each time: a tree may be deeper than a process may have files open.
-        fd = os.open(self.root, DIRECTORY)
+        # A tree may be deeper than a process may have files open, so the way there is walked again.
+        walked = len(self.open_parts) if self.open_parts == parts[:len(self.open_parts or ())] else 0
+        fd = os.dup(self.open_fd) if walked else os.open(self.root, DIRECTORY)
         try:
-            for part in parts:
+            for part in parts[walked:]:
                 inner = open_directory(fd, part)
                 os.close(fd)
                 fd = inner
@@ -125,9 +126,9 @@ class Destination:
     def enter(self, parts):
         """The directory's descriptor, good until the next call."""
         if parts != self.open_parts:
+            opened = self.open(parts)
             self.leave()
-            self.open_fd = self.open(parts)
-            self.open_parts = parts
+            self.open_fd, self.open_parts = opened, parts
         return self.open_fd
 
     def leave(self):
@@ -328,4 +329,4 @@ def write_all(file, content):
 
 if __name__ == "__channelexec__":
     here = os.getcwd()
-    Receiver(channel, here, channel.receive()).run()  # noqa: F821  what tasks have
+    Receiver(channel, here, channel.receive()).run()  # type: ignore[name-defined]  # noqa: F821

@@ -23,6 +23,9 @@ def pytest_configure(config):
     if not config.getoption("--oracle"):
         import gangway.as_execnet
 
+        if "execnet" in sys.modules:
+            raise pytest.UsageError("a plugin has imported execnet already; for pytest-xdist: "
+                                    "-p no:xdist -p no:xdist.looponfail")
         sys.path.insert(0, gangway.as_execnet.DIRECTORY)
         # Programs that tests start.
         places = [gangway.as_execnet.DIRECTORY, os.environ.get("PYTHONPATH")]
