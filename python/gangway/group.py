@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import weakref
 
 from . import _gangway, start
 from .errors import IdInUseError
@@ -17,6 +18,11 @@ from .xspec import XSpec
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable, Iterator
+
+
+# Groups that have gateways live until those have exited or the program ends, whoever else holds them:
+# somebody may have a callback there, and nothing else.
+occupied: set[Group] = set()
 
 
 class TerminateReport(tuple):
@@ -60,7 +66,7 @@ class Group:
         except BaseException:
             self.terminate(timeout=1.0)
             raise
-        atexit.register(self._cleanup_atexit)
+        self._register_cleanup()
 
     def __repr__(self) -> str:
         return "<Group %r>" % ([gateway.id for gateway in self],)
@@ -156,11 +162,14 @@ class Group:
         with self._lock:
             self._starting.discard(gateway.id)
             self._gateways.append(gateway)
+            occupied.add(self)
 
     def _unregister(self, gateway: Gateway) -> None:
         with self._lock:
             if gateway in self._gateways:
                 self._gateways.remove(gateway)
+            if not self._gateways:
+                occupied.discard(self)
 
     def remote_exec(self, source: Any, **kwargs: Any) -> MultiChannel:
         """Gateway.remote_exec on each member in order."""
@@ -180,6 +189,17 @@ class Group:
             report.survivors.extend(survivors)
             if not self._gateways:  # nobody has started one meanwhile
                 return report
+
+    def _register_cleanup(self) -> None:
+        weak = weakref.WeakMethod(self._cleanup_atexit)
+
+        def cleanup() -> None:
+            method = weak()
+            if method is not None:
+                method()
+
+        atexit.register(cleanup)
+        weakref.finalize(self, atexit.unregister, cleanup).atexit = False
 
     def _cleanup_atexit(self) -> None:
         if os.getpid() == self._pid:  # the gateways of a forked child are its parent's
