@@ -574,7 +574,9 @@ def test_incomplete_file_is_not_left(receive, any_gateway, destination, until, e
 
 
 @pytest.mark.better("it holds whole files")
-def test_memory_is_bounded(group, source, destination):
+def test_memory_is_bounded(group, source, destination, resident_counts):
+    if not resident_counts:
+        pytest.skip("a sanitizer keeps what was freed")
     size = 160 << 20
     with open(source / "large", "wb") as file:
         file.truncate(size)
