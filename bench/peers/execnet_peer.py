@@ -1,5 +1,7 @@
-"""execnet, from Debian's package, controller and worker in Python."""
+"""execnet, from Debian's package, controller and worker in Python; or what PYTHONPATH has in its place,
+with the spec of the command line."""
 import os
+import sys
 import threading
 import time
 
@@ -10,8 +12,11 @@ from common import ECHO, LARGE, SEND_INTS, SMALL, TAKE, clock, main, median, on_
 MIB = 1 << 20
 
 
-def start(spec="popen"):
-    gateway = execnet.makegateway(spec)
+SPEC = (sys.argv[2:] or ["popen"])[0]
+
+
+def start():
+    gateway = execnet.makegateway(SPEC)
     return gateway, gateway.remote_exec("import os; channel.send(os.getpid())").receive()
 
 

@@ -44,6 +44,15 @@ def ours(question):
     return [Contestant(agent, [str(BIN / ("bench_" + question)), agent]) for agent in OURS]
 
 
+def ours_in_python(name, question):
+    """A peer's program on Gangway: it imports execnet, and gets the drop-in package."""
+    package = ROOT / "build" / "release" / "python"
+    places = [str(package / "gangway" / "dropin"), os.environ.get("PYTHONPATH")]
+    specs = {"native": "popen", "portable": "popen//python=" + PYTHON}
+    return [Contestant(agent, ["env", "PYTHONPATH=" + os.pathsep.join(filter(None, places)),
+                               *peer(name, question).command, specs[agent]]) for agent in OURS]
+
+
 def variant(question, name, spec, **environment):
     """Gangway with another spec or environment: `name` is "native, ..." or "portable, ..."."""
     variables = ["%s=%s" % pair for pair in environment.items()]

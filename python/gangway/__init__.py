@@ -8,7 +8,7 @@
     assert channel.receive() == 6
 
 The names and what they do are execnet's; `python -m gangway.as_execnet PROGRAM` runs a program
-that imports execnet on this package. RSync is not there yet, nor are other transports than popen.
+that imports execnet on this package. Other transports than popen are not there yet.
 """
 
 from . import _gangway
@@ -22,6 +22,7 @@ from .dump import dump, dumps, load, loads  # noqa: E402
 from .gateway import Gateway  # noqa: E402
 from .group import Group, default_group, makegateway, set_execmodel  # noqa: E402
 from .multi_channel import MultiChannel  # noqa: E402
+from .rsync import RSync  # noqa: E402
 from .xspec import XSpec  # noqa: E402
 
 # Of the execnet whose behaviour this is: programs compare it. Gangway's own is gangway.build.VERSION.
@@ -36,6 +37,7 @@ __all__ = [
     "HostNotFound",
     "LoadError",
     "MultiChannel",
+    "RSync",
     "RemoteError",
     "TimeoutError",
     "XSpec",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import weakref
 
 from . import _gangway, start
 from .errors import IdInUseError
@@ -17,6 +18,11 @@ from .xspec import XSpec
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable, Iterator
+
+
+# Groups that have gateways live until those have exited or the program ends, whoever else holds them:
+# somebody may have a callback there, and nothing else.
+occupied: set[Group] = set()
 
 
 class TerminateReport(tuple):
@@ -59,7 +65,7 @@ class Group:
         except BaseException:
             self.terminate(timeout=1.0)
             raise
-        atexit.register(self._cleanup_atexit)
+        self._register_cleanup()
 
     def __repr__(self) -> str:
         return "<Group %r>" % ([gateway.id for gateway in self],)
@@ -186,6 +192,7 @@ class Group:
         with self._lock:
             self._starting.difference_update(spec.id for spec in specs)
             self._gateways += gateways
+            occupied.add(self)
         return gateways
 
     def _has(self, id: str) -> bool:
@@ -195,6 +202,8 @@ class Group:
         with self._lock:
             if gateway in self._gateways:
                 self._gateways.remove(gateway)
+            if not self._gateways:
+                occupied.discard(self)
 
     def remote_exec(self, source: Any, **kwargs: Any) -> MultiChannel:
         """Gateway.remote_exec on each member in order."""
@@ -214,6 +223,17 @@ class Group:
             report.survivors.extend(survivors)
             if not self._gateways:  # nobody has started one meanwhile
                 return report
+
+    def _register_cleanup(self) -> None:
+        weak = weakref.WeakMethod(self._cleanup_atexit)
+
+        def cleanup() -> None:
+            method = weak()
+            if method is not None:
+                method()
+
+        atexit.register(cleanup)
+        weakref.finalize(self, atexit.unregister, cleanup).atexit = False
 
     def _cleanup_atexit(self) -> None:
         if os.getpid() == self._pid:  # the gateways of a forked child are its parent's

@@ -492,5 +492,6 @@ def test_nothing_is_left_behind(gateway):
     later = [sys.getrefcount(thing) for thing in (item, None, DumpError, TimeoutError, _gangway.Channel)]
     assert all(abs(a - b) < 60 for a, b in zip(later, counts)), (counts, later)
     assert len(gc.get_objects()) - objects < 60
-    assert resident() - memory < 4 << 20
+    if "asan" not in os.environ.get("LD_PRELOAD", ""):  # a sanitizer keeps what was freed
+        assert resident() - memory < 4 << 20
     assert gateway.live_channels() == []

@@ -19,4 +19,4 @@ if _directory not in _directories:
 
 __version__ = gangway.__version__
 
-from . import gateway, gateway_base, gateway_bootstrap, gateway_io, multi, xspec  # noqa: E402, F401
+from . import gateway, gateway_base, gateway_bootstrap, gateway_io, multi, rsync, xspec  # noqa: E402, F401

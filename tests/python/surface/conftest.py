@@ -23,6 +23,9 @@ def pytest_configure(config):
     if not config.getoption("--oracle"):
         import gangway.as_execnet
 
+        if "execnet" in sys.modules:
+            raise pytest.UsageError("a plugin has imported execnet already; for pytest-xdist: "
+                                    "-p no:xdist -p no:xdist.looponfail")
         sys.path.insert(0, gangway.as_execnet.DIRECTORY)
         # Programs that tests start.
         places = [gangway.as_execnet.DIRECTORY, os.environ.get("PYTHONPATH")]
@@ -66,6 +69,12 @@ def run():
         return types.SimpleNamespace(out=result.stdout, err=result.stderr, status=result.returncode)
 
     return run
+
+
+@pytest.fixture
+def resident_counts():
+    """Whether resident memory says something: a sanitizer keeps what was freed."""
+    return "asan" not in os.environ.get("LD_PRELOAD", "")
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ def test_clean_up_is_registered_with_atexit(monkeypatch):
     registered = []
     monkeypatch.setattr(atexit, "register", registered.append)
     group = execnet.Group(["popen"])
-    assert registered == [group._cleanup_atexit]
     gateway = group[0]
-    group._cleanup_atexit()
+    cleanup, = registered
+    cleanup()
     assert len(group) == 0
     gateway.join(5)
     assert not gateway.hasreceiver()

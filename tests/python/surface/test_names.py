@@ -8,7 +8,7 @@ import pickle
 import execnet
 import pytest
 
-NAMES = """Channel DataFormatError DumpError Gateway Group HostNotFound LoadError MultiChannel RemoteError
+NAMES = """Channel DataFormatError DumpError Gateway Group HostNotFound LoadError MultiChannel RSync RemoteError
     TimeoutError XSpec __version__ default_group dump dumps load loads makegateway set_execmodel""".split()
 
 SUBMODULES = {
@@ -17,6 +17,7 @@ SUBMODULES = {
                      "loads", "dump", "load"],
     "gateway_bootstrap": ["HostNotFound"],
     "multi": ["Group", "MultiChannel", "default_group", "makegateway", "set_execmodel"],
+    "rsync": ["RSync"],
     "xspec": ["XSpec"],
 }
 

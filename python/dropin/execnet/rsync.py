@@ -1,0 +1,1 @@
+from gangway.rsync import RSync  # noqa: F401
