@@ -151,4 +151,10 @@ bool Connection::remove_waiter(const ChannelPtr& channel, ChannelWaiter& waiter)
   return std::erase(channel->receivers, &waiter) + std::erase(channel->end_waiters, &waiter) > 0;
 }
 
+void Connection::pass_on(const ChannelPtr& channel) {
+  if (fork_.in_child()) return;
+  const std::lock_guard lock(mutex_);
+  if (!channel->arrived.empty() && !channel->callback) on_item(channel);
+}
+
 }  // namespace gangway::detail

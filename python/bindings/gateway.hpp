@@ -33,6 +33,15 @@ class PyGateway {
   [[nodiscard]] py::object remote_status(const py::object& timeout);
   [[nodiscard]] py::object stacks(const py::object& timeout);
   [[nodiscard]] bool join(const py::object& timeout);
+  // The same as operations of `self`.
+  [[nodiscard]] static py::object start_ready(const py::object& self);
+  [[nodiscard]] static py::object start_remote_status(const py::object& self, const py::object& timeout);
+  [[nodiscard]] static py::object start_stacks(const py::object& self, const py::object& timeout);
+  [[nodiscard]] static py::object start_join(const py::object& self, const py::object& timeout);
+  /// Until the handshake; throws what went wrong.
+  void wait_ready();
+  /// Seconds that the start may take.
+  [[nodiscard]] double connect_timeout() const;
   [[nodiscard]] py::dict death() const;
   [[nodiscard]] py::dict info() const;
   [[nodiscard]] std::optional<double> unresponsive() const;
@@ -67,6 +76,9 @@ class PyGroup {
 
   [[nodiscard]] std::unique_ptr<PyGateway> start(const std::string& spec, py::object spec_object);
   [[nodiscard]] std::pair<std::vector<std::string>, std::vector<std::string>> terminate(const py::object& timeout);
+  /// As operations. A gateway that was launched has its handshake before it: PyGateway::start_ready().
+  [[nodiscard]] py::object start_launch(const std::string& spec, const py::object& spec_object);
+  [[nodiscard]] static py::object start_terminate(const py::object& self, const py::object& timeout);
 
   /// At the end of the interpreter.
   static void terminate_all();

@@ -1,6 +1,10 @@
+#include <pybind11/stl.h>
+
 #include <algorithm>
 #include <mutex>
 
+#include "gateways/gateway_access.hpp"
+#include "python/bindings/call_operation.hpp"
 #include "python/bindings/gateway.hpp"
 #include "python/bindings/interruptible.hpp"
 
@@ -32,6 +36,18 @@ class Start {
   std::mutex mutex_;
   Gateway gateway_;
   bool abandoned_ = false;
+};
+
+// The same for one that nobody has waited for.
+class Launched {
+ public:
+  explicit Launched(Gateway gateway) : gateway_(std::move(gateway)) {}
+  Launched(Launched&& other) noexcept : gateway_(std::exchange(other.gateway_, {})) {}
+  ~Launched() { gateway_.exit(); }
+  [[nodiscard]] Gateway take() { return std::exchange(gateway_, {}); }
+
+ private:
+  Gateway gateway_;
 };
 
 }  // namespace
@@ -69,6 +85,28 @@ std::pair<std::vector<std::string>, std::vector<std::string>> PyGroup::terminate
   TerminateReport report =
       run_interruptibly([group = group_, limit = timeout_of(timeout.ptr())] { return group->terminate(limit); });
   return {std::move(report.killed), std::move(report.survivors)};
+}
+
+py::object PyGroup::start_launch(const std::string& spec, const py::object& spec_object) {
+  return object_of(call_operation(
+      spec_object.ptr(),
+      [group = group_, spec] {
+        return Launched(detail::GatewayAccess::launch(*group, XSpec(spec)));
+      },
+      [](Launched launched, PyObject* subject) {
+        auto gateway = std::make_unique<PyGateway>(launched.take(), py::reinterpret_borrow<py::object>(subject));
+        return PyRef::steal(py::cast(std::move(gateway)).release().ptr());
+      }));
+}
+
+py::object PyGroup::start_terminate(const py::object& self, const py::object& timeout) {
+  return object_of(call_operation(
+      self.ptr(),
+      [group = self.cast<PyGroup&>().group_, limit = timeout_of(timeout.ptr())] { return group->terminate(limit); },
+      [](TerminateReport report, PyObject*) {
+        return PyRef::steal(
+            py::cast(std::pair(std::move(report.killed), std::move(report.survivors))).release().ptr());
+      }));
 }
 
 void PyGroup::terminate_all() {

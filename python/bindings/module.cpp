@@ -3,8 +3,11 @@
 
 #include <pybind11/stl.h>
 
+#include "python/bindings/channel_operations.hpp"
 #include "python/bindings/dump.hpp"
 #include "python/bindings/interruptible.hpp"
+#include "python/bindings/operation.hpp"
+#include "python/bindings/port.hpp"
 #include "python/common/channel_methods.hpp"
 #include "python/common/python_callback.hpp"
 
@@ -107,6 +110,12 @@ void define_gateway(py::module_& module) {
       .def("remote_status", &PyGateway::remote_status, "timeout"_a = py::none(),
            "What the agent says of itself, as a dict (wire.md, section 7).")
       .def("stacks", &PyGateway::stacks, "timeout"_a = py::none(), "The Python stacks of all its threads, as text.")
+      .def("start_remote_status", &PyGateway::start_remote_status, "timeout"_a = py::none(), "As an Operation.")
+      .def("start_stacks", &PyGateway::start_stacks, "timeout"_a = py::none(), "As an Operation.")
+      .def("start_join", &PyGateway::start_join, "timeout"_a = py::none(), "As an Operation.")
+      .def("start_ready", &PyGateway::start_ready, "An Operation: the handshake of a gateway that was launched.")
+      .def("wait_ready", &PyGateway::wait_ready, "Waits for that, up to the connect_timeout.")
+      .def("connect_timeout", &PyGateway::connect_timeout, "Seconds that the handshake may take.")
       .def("exit", &PyGateway::exit, "Asks the agent to end, without waiting.")
       .def("kill", &PyGateway::kill, "Ends the agent's process group with SIGKILL.")
       .def("join", &PyGateway::join, "timeout"_a = py::none(), "Until the process is gone; False: not in time.")
@@ -138,7 +147,10 @@ void define_group(py::module_& module) {
            "Starts a gateway and waits for its handshake.")
       .def("terminate", &PyGroup::terminate, "timeout"_a = py::none(),
            "Ends all gateways: asks, waits up to the timeout, kills. The ids of those that were killed, and of\n"
-           "those that are still there.");
+           "those that are still there.")
+      .def("start_launch", &PyGroup::start_launch, "spec"_a, "spec_object"_a,
+           "An Operation: starts a gateway that is not ready yet, see Gateway.start_ready().")
+      .def("start_terminate", &PyGroup::start_terminate, "timeout"_a = py::none(), "As an Operation.");
 }
 
 }  // namespace
@@ -149,6 +161,10 @@ PYBIND11_MODULE(_gangway, module) {
   set_default_errors();
   try {
     prepare_channel_type("gangway._gangway.Channel", methods, nullptr);
+    add_methods(channel_type(), channel_operation_methods);
+    module.add_object("Operation", reinterpret_cast<PyObject*>(&operation_type()));
+    module.add_object("Port", reinterpret_cast<PyObject*>(&port_type()));
+    module.add_object("NOTHING", nothing());
   } catch (const PythonError&) {
     throw py::error_already_set();
   }

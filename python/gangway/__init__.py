@@ -20,7 +20,7 @@ _gangway.set_errors({error.__name__: error for error in (
 from .channel import Channel  # noqa: E402  the classes above have to be known first
 from .dump import dump, dumps, load, loads  # noqa: E402
 from .gateway import Gateway  # noqa: E402
-from .group import Group, default_group, makegateway, set_execmodel  # noqa: E402
+from .group import Group, amakegateway, default_group, makegateway, set_execmodel  # noqa: E402
 from .multi_channel import MultiChannel  # noqa: E402
 from .xspec import XSpec  # noqa: E402
 
@@ -40,6 +40,7 @@ __all__ = [
     "TimeoutError",
     "XSpec",
     "__version__",
+    "amakegateway",
     "default_group",
     "dump",
     "dumps",

@@ -85,6 +85,12 @@ class Gateway:
         TimeoutError after `timeout` seconds; its text says for how long the far side has been silent."""
         return RInfo(**self._core.remote_status(timeout))
 
+    async def aremote_status(self, timeout: float | None = None) -> RInfo:
+        """remote_status() for asyncio."""
+        from .event_loop import completed
+
+        return RInfo(**await completed(self._core.start_remote_status(timeout)))
+
     def hasreceiver(self) -> bool:
         """True while the connection lives."""
         return self._core.hasreceiver()

@@ -116,6 +116,10 @@ class Group:
                 raise IdInUseError("the id %r is in use" % id)
             spec.id = id
 
+    # --- starting
+    #
+    # makegateway and amakegateway are the same steps; the second one awaits those that take time.
+
     def makegateway(self, spec: str | XSpec | None = None) -> Gateway:
         """Starts a gateway and waits until it answers. An XSpec is kept as its `spec`, with `id` and
         `execmodel` filled in.
@@ -123,6 +127,44 @@ class Group:
         Raises ValueError for a spec that cannot be started, KeyError for an unknown `via`,
         HostNotFound, and OSError for what starting a process raises or for one that does not answer.
         """
+        spec = self._take_id(spec)
+        gateway = None
+        try:
+            gateway = Gateway(self, spec, self._core.start(start.text_of(spec), spec))
+            preparing = start.prepare(gateway)
+            if preparing is not None:
+                preparing.waitclose()
+        except BaseException:
+            self._forget_start(spec, gateway)
+            raise
+        self._register(gateway)
+        return gateway
+
+    async def amakegateway(self, spec: str | XSpec | None = None) -> Gateway:
+        """makegateway() for asyncio: the loop goes on meanwhile, and several may start at once, as in
+        `await asyncio.gather(group.amakegateway(), group.amakegateway())`. Cancelled, it leaves nothing."""
+        from .event_loop import NotInTime, completed
+
+        spec = self._take_id(spec)
+        gateway = None
+        try:
+            core = await completed(self._core.start_launch(start.text_of(spec), spec))
+            gateway = Gateway(self, spec, core)
+            try:
+                await completed(core.start_ready(), core.connect_timeout())
+            except NotInTime:
+                core.wait_ready()  # says what is known of the reason
+            preparing = start.prepare(gateway)
+            if preparing is not None:
+                await preparing.awaitclose()
+        except BaseException:
+            self._forget_start(spec, gateway)
+            raise
+        self._register(gateway)
+        return gateway
+
+    def _take_id(self, spec: str | XSpec | None) -> XSpec:
+        """The spec with all that the group fills in; its id is taken until _register or _forget_start."""
         spec = spec or self.defaultspec
         if not isinstance(spec, XSpec):
             spec = XSpec(spec)
@@ -136,18 +178,13 @@ class Group:
             if self._has(spec.id):
                 raise IdInUseError("the id %r is in use" % spec.id)
             self._starting.add(spec.id)
-        gateway = None
-        try:
-            gateway = Gateway(self, spec, self._core.start(start.text_of(spec), spec))
-            start.prepare(gateway)
-        except BaseException:
-            with self._lock:
-                self._starting.discard(spec.id)
-            if gateway is not None:
-                gateway.exit()
-            raise
-        self._register(gateway)
-        return gateway
+        return spec
+
+    def _forget_start(self, spec: XSpec, gateway: Gateway | None) -> None:
+        with self._lock:
+            self._starting.discard(spec.id)
+        if gateway is not None:
+            gateway.exit()
 
     def _has(self, id: str) -> bool:
         return id in self._starting or any(gateway.id == id for gateway in self._gateways)
@@ -181,6 +218,27 @@ class Group:
             if not self._gateways:  # nobody has started one meanwhile
                 return report
 
+    async def aterminate(self, timeout: float | None = None) -> TerminateReport:
+        """terminate() for asyncio. Cancelled, it goes on by itself."""
+        from .event_loop import completed
+
+        report = TerminateReport(([], []))
+        while True:
+            for gateway in self:
+                gateway.exit()
+            killed, survivors = await completed(self._core.start_terminate(timeout))
+            report.killed.extend(killed)
+            report.survivors.extend(survivors)
+            if not self._gateways:
+                return report
+
+    async def __aenter__(self) -> Group:
+        """`async with Group() as group:` terminates it at the end of the block, with a timeout of 1 s."""
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aterminate(timeout=1.0)
+
     def _cleanup_atexit(self) -> None:
         if os.getpid() == self._pid:  # the gateways of a forked child are its parent's
             self.terminate(timeout=1.0)
@@ -188,4 +246,5 @@ class Group:
 
 default_group = Group()
 makegateway = default_group.makegateway
+amakegateway = default_group.amakegateway
 set_execmodel = default_group.set_execmodel

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .channel import Channel
     from .gateway import Gateway
 
 KINDS = ("popen", "ssh", "vagrant_ssh", "socket", "installvia", "unix", "command", "docker", "podman",
@@ -86,13 +87,13 @@ def late_env(spec: XSpec) -> dict[str, str]:
     return {name: str(value) for name, value in spec.env.items() if "//" in str(value) or str(value).endswith("/")}
 
 
-def prepare(gateway: Gateway) -> None:
-    """What the worker needs before its first task and the handshake does not carry."""
+def prepare(gateway: Gateway) -> Channel | None:
+    """What the worker needs before its first task and the handshake does not carry: the channel of a task
+    to be waited for, if there is something."""
     lines = []
     late = late_env(gateway.spec)
     if late:
         lines.append("import os; os.environ.update(%r)" % late)
     if is_plain_popen(gateway.spec) and worker_path.missing():
         lines.append(worker_path.SOURCE % worker_path.missing())
-    if lines:
-        gateway.remote_exec("\n".join(lines)).waitclose()
+    return gateway.remote_exec("\n".join(lines)) if lines else None
