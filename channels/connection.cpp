@@ -481,9 +481,13 @@ void Connection::wake_state_waiters() {
 }
 
 // Nothing must be left unsent by somebody who waits.
-bool Connection::wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline) noexcept {
+void Connection::about_to_wait() noexcept {
   write_out();
   direct_writes_ = direct_writes_after_pause;
+}
+
+bool Connection::wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline) noexcept {
+  about_to_wait();
   lock.unlock();
   const bool notified = runtime_->wait(waiter, deadline);
   lock.lock();

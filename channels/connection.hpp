@@ -256,6 +256,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void answered(ControlKind kind, std::uint64_t number, Bytes answer);
   void wake_requests();
   void send_part_once(std::string_view name, std::span<const std::byte> zlib);
+  void about_to_wait() noexcept;
   [[nodiscard]] bool wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline) noexcept;
   [[nodiscard]] bool wait_state(const bool& reached, Deadline deadline);
   void wake_state_waiters();

@@ -134,6 +134,7 @@ void Connection::add_receiver(const ChannelPtr& channel, ChannelWaiter& waiter) 
   const std::lock_guard lock(mutex_);
   if (!channel->arrived.empty() || !channel->receivable || channel->callback) return waiter.wake();
   channel->receivers.push_back(&waiter);
+  about_to_wait();
   runtime_->keep_going();
 }
 
@@ -142,6 +143,7 @@ void Connection::add_end_waiter(const ChannelPtr& channel, ChannelWaiter& waiter
   const std::lock_guard lock(mutex_);
   if (ended(*channel)) return waiter.wake();
   channel->end_waiters.push_back(&waiter);
+  about_to_wait();
   runtime_->keep_going();
 }
 
