@@ -120,8 +120,7 @@ PyObject* start_send(PyObject* object, PyObject* item) {
     EncodedObject encoded(*self.side);
     encoded.encode(item);
     try {
-      if (send_encoded_now(self.connection(), self.state(), encoded)) return none();
-      return OperationObject::make(std::make_shared<Send>(self, encoded), object).release();
+      return start_encoded(object, encoded).release();
     } catch (const DumpError&) {
       throw;
     } catch (const Error&) {
@@ -141,6 +140,12 @@ PyObject* start_interrupt(PyObject* object, PyObject* timeout) {
 }
 
 }  // namespace
+
+PyRef start_encoded(PyObject* channel, EncodedObject& encoded) {
+  const ChannelObject& self = ChannelObject::of(channel);
+  if (send_encoded_now(self.connection(), self.state(), encoded)) return PyRef::share(Py_None);
+  return OperationObject::make(std::make_shared<Send>(self, encoded), channel);
+}
 
 PyObject* nothing() {
   static PyObject* const only = PyRef::check(PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type))).release();

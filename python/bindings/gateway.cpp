@@ -8,6 +8,7 @@
 #include "core/pickle_decoder.hpp"
 #include "gateways/gateway_access.hpp"
 #include "python/bindings/call_operation.hpp"
+#include "python/bindings/channel_operations.hpp"
 #include "python/bindings/interruptible.hpp"
 #include "python/common/channel_methods.hpp"
 #include "python/common/object_builder.hpp"
@@ -92,7 +93,8 @@ py::object PyGateway::channel(const ChannelPtr& state) {
   return object_of(side_->wrap(connection_of(gateway_).handle_of(state)));
 }
 
-py::object PyGateway::remote_exec(py::object source, py::object file, py::object function, py::object kwargs) {
+void PyGateway::encode_task(EncodedObject& encoded, const py::object& source, const py::object& file,
+                            const py::object& function, const py::object& kwargs) {
   side_->check_process();
   release_now();
   const bool has_kwargs = !kwargs.is_none() && py::len(kwargs) > 0;
@@ -102,12 +104,24 @@ py::object PyGateway::remote_exec(py::object source, py::object file, py::object
   if (!file.is_none()) request["file"] = py::str(file);
   if (!function.is_none()) request["function"] = py::str(function);
   if (has_kwargs) request["kwargs"] = kwargs;
-  EncodedObject encoded(*side_);
   encoded.encode_exec(request.ptr());
+}
+
+py::object PyGateway::remote_exec(py::object source, py::object file, py::object function, py::object kwargs) {
+  EncodedObject encoded(*side_);
+  encode_task(encoded, source, file, function, kwargs);
   const ChannelPtr state = connection_of(gateway_).open_channel();
   py::object made = channel(state);
   send_encoded(*side_, state, encoded);
   return made;
+}
+
+py::tuple PyGateway::start_remote_exec(py::object source, py::object file, py::object function, py::object kwargs) {
+  EncodedObject encoded(*side_);
+  encode_task(encoded, source, file, function, kwargs);
+  py::object made = channel(connection_of(gateway_).open_channel());
+  const py::object operation = object_of(start_encoded(made.ptr(), encoded));
+  return py::make_tuple(made, operation);
 }
 
 py::object PyGateway::newchannel() {

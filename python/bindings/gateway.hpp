@@ -33,7 +33,9 @@ class PyGateway {
   [[nodiscard]] py::object remote_status(const py::object& timeout);
   [[nodiscard]] py::object stacks(const py::object& timeout);
   [[nodiscard]] bool join(const py::object& timeout);
-  // The same as operations of `self`.
+  // The same as operations, of `self` where that is given.
+  /// The channel, and an operation unless the task was asked for at once.
+  [[nodiscard]] py::tuple start_remote_exec(py::object source, py::object file, py::object function, py::object kwargs);
   [[nodiscard]] static py::object start_ready(const py::object& self);
   [[nodiscard]] static py::object start_remote_status(const py::object& self, const py::object& timeout);
   [[nodiscard]] static py::object start_stacks(const py::object& self, const py::object& timeout);
@@ -58,6 +60,8 @@ class PyGateway {
   [[nodiscard]] std::string repr() const;
 
  private:
+  void encode_task(EncodedObject& encoded, const py::object& source, const py::object& file, const py::object& function,
+                   const py::object& kwargs);
   [[nodiscard]] py::object channel(const ChannelPtr& state);
 
   Gateway gateway_;

@@ -5,6 +5,7 @@
 
 #include "python/bindings/channel_operations.hpp"
 #include "python/bindings/dump.hpp"
+#include "python/bindings/handoff.hpp"
 #include "python/bindings/interruptible.hpp"
 #include "python/bindings/operation.hpp"
 #include "python/bindings/port.hpp"
@@ -87,6 +88,7 @@ constexpr std::chrono::seconds callback_grace{1};
 // While threads may still take the GIL.
 void at_exit() {
   PyGroup::terminate_all();
+  Handoff::end_all();
   end_callbacks(callback_grace);
 }
 
@@ -110,6 +112,9 @@ void define_gateway(py::module_& module) {
       .def("remote_status", &PyGateway::remote_status, "timeout"_a = py::none(),
            "What the agent says of itself, as a dict (wire.md, section 7).")
       .def("stacks", &PyGateway::stacks, "timeout"_a = py::none(), "The Python stacks of all its threads, as text.")
+      .def("start_remote_exec", &PyGateway::start_remote_exec, "source"_a, "file"_a = py::none(),
+           "function"_a = py::none(), "kwargs"_a = py::none(),
+           "The Channel, and an Operation or, when the task was asked for at once, None.")
       .def("start_remote_status", &PyGateway::start_remote_status, "timeout"_a = py::none(), "As an Operation.")
       .def("start_stacks", &PyGateway::start_stacks, "timeout"_a = py::none(), "As an Operation.")
       .def("start_join", &PyGateway::start_join, "timeout"_a = py::none(), "As an Operation.")
@@ -153,6 +158,13 @@ void define_group(py::module_& module) {
       .def("start_terminate", &PyGroup::start_terminate, "timeout"_a = py::none(), "As an Operation.");
 }
 
+void define_handoff(py::module_& module) {
+  py::class_<Handoff>(module, "Handoff", "A thread waits until another one has done something for it.")
+      .def(py::init<>())
+      .def("wait", &Handoff::wait, "Until release(); False: the interpreter ends.")
+      .def("release", &Handoff::release, "Ends the wait.");
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_gangway, module) {
@@ -172,6 +184,7 @@ PYBIND11_MODULE(_gangway, module) {
   if (PyModule_AddFunctions(module.ptr(), dump_functions) != 0) throw py::error_already_set();
   define_gateway(module);
   define_group(module);
+  define_handoff(module);
   module.def("set_errors", set_errors, py::arg("classes"),
              "The exception classes that are raised from now on: RemoteError, TimeoutError, DumpError, LoadError,\n"
              "HostNotFound, by name.");

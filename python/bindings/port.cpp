@@ -141,9 +141,29 @@ PyObject* run(PyObject* object, PyObject*) {
   });
 }
 
+PyObject* on_thread(PyObject* object, PyObject*) { return PyBool_FromLong(PortObject::of(object).port->on_thread()); }
+
+// Over as soon as it is started.
+class Notice final : public Operation {
+ public:
+  void start() override { over(); }
+  void cancel() noexcept override {}
+  PyRef result(PyObject*) override { return PyRef::share(Py_None); }
+};
+
+PyObject* call_soon(PyObject* object, PyObject* function) {
+  return translated([&]() -> PyObject* {
+    const PyRef notice = OperationObject::make(std::make_shared<Notice>(), Py_None);
+    OperationObject::of(notice.get()).start(notice.get(), PortObject::of(object).port, function);
+    Py_RETURN_NONE;
+  });
+}
+
 PyMethodDef methods[] = {
     {"fileno", fileno, METH_NOARGS, "The descriptor that is readable while run() has something to do."},
     {"run", run, METH_NOARGS, "Calls the functions of operations that are over. On the thread of the loop."},
+    {"call_soon", call_soon, METH_O, "Has run() call the function. Any thread."},
+    {"on_thread", on_thread, METH_NOARGS, "Whether this is the thread on which the port was made."},
     {nullptr, nullptr, 0, nullptr},
 };
 

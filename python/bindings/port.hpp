@@ -42,6 +42,8 @@ class Port {
   int traverse(visitproc visit, void* arg);
 
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+  /// Whether this is the thread on which it was made: the loop's.
+  [[nodiscard]] bool on_thread() const noexcept { return thread_ == PyThread_get_thread_ident(); }
   [[nodiscard]] bool in_child() const noexcept { return fork_.in_child(); }
 
  private:
@@ -51,6 +53,7 @@ class Port {
 
   const detail::ForkGuard fork_;
   const int descriptor_;
+  const unsigned long thread_ = PyThread_get_thread_ident();
   std::unordered_map<Operation*, PyRef> expected_;  // with the GIL
 
   std::mutex mutex_;  // guards what follows

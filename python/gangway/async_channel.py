@@ -6,7 +6,7 @@ import time
 
 from . import _gangway
 from ._gangway import NOTHING
-from .errors import TimeoutError
+from .errors import NotInTime, TimeoutError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class AsyncChannel(_gangway.Channel):
         await self._give_way()
         item = self._try_receive()
         while item is NOTHING:
-            from .event_loop import NotInTime, completed
+            from .event_loop import completed
 
             self._burst = 0
             try:
@@ -66,7 +66,7 @@ class AsyncChannel(_gangway.Channel):
 
     async def awaitclose(self, timeout: float | None = None) -> None:
         """waitclose() for asyncio: until nothing more can arrive; errors like areceive."""
-        from .event_loop import NotInTime, completed
+        from .event_loop import completed
 
         deadline = deadline_of(timeout)
         ended = False

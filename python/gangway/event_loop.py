@@ -12,6 +12,7 @@ import os
 import weakref
 
 from . import _gangway
+from .errors import NotInTime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ _ports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_gangwa
 _ports = weakref.WeakKeyDictionary()
 # A forked child that goes on with its parent's loop must not take what its parent is told.
 os.register_at_fork(after_in_child=_ports.clear)
-
-
-class NotInTime(Exception):
-    """The timeout of an operation has passed."""
 
 
 def port_of(loop: asyncio.AbstractEventLoop) -> _gangway.Port:

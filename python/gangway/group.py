@@ -7,7 +7,7 @@ import os
 import threading
 
 from . import _gangway, start
-from .errors import IdInUseError
+from .errors import IdInUseError, NotInTime
 from .execmodel import ExecModel, RemoteExecModel, get_execmodel, get_remote_execmodel
 from .gateway import Gateway
 from .multi_channel import MultiChannel
@@ -47,7 +47,7 @@ class Group:
     defaultspec = "popen"  # what makegateway() starts
 
     def __init__(self, xspecs: Iterable[str | XSpec] = (), execmodel: str = "thread") -> None:
-        self._core = _gangway.Group()
+        self._plain_core = _gangway.Group()
         self._pid = os.getpid()
         self._lock = threading.Lock()  # guards what follows
         self._gateways: list[Gateway] = []
@@ -103,6 +103,7 @@ class Group:
             if self._gateways or self._starting:
                 raise ValueError("the execution models cannot be set: the group has gateways already")
             self._execmodel = here
+            self._core = here.adapt(self._plain_core)
             self._remote_execmodel = there
 
     def allocate_id(self, spec: XSpec) -> None:
@@ -143,12 +144,12 @@ class Group:
     async def amakegateway(self, spec: str | XSpec | None = None) -> Gateway:
         """makegateway() for asyncio: the loop goes on meanwhile, and several may start at once, as in
         `await asyncio.gather(group.amakegateway(), group.amakegateway())`. Cancelled, it leaves nothing."""
-        from .event_loop import NotInTime, completed
+        from .event_loop import completed
 
         spec = self._take_id(spec)
         gateway = None
         try:
-            core = await completed(self._core.start_launch(start.text_of(spec), spec))
+            core = await completed(self._plain_core.start_launch(start.text_of(spec), spec))
             gateway = Gateway(self, spec, core)
             try:
                 await completed(core.start_ready(), core.connect_timeout())
@@ -226,7 +227,7 @@ class Group:
         while True:
             for gateway in self:
                 gateway.exit()
-            killed, survivors = await completed(self._core.start_terminate(timeout))
+            killed, survivors = await completed(self._plain_core.start_terminate(timeout))
             report.killed.extend(killed)
             report.survivors.extend(survivors)
             if not self._gateways:
