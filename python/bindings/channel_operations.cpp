@@ -73,8 +73,7 @@ class Send final : public Operation {
 
   void start() override {
     pending_ = connection_.send_later(
-        channel_, item_,
-        [self = std::static_pointer_cast<Send>(shared_from_this())](boost::system::error_code error) {
+        channel_, item_, [self = std::static_pointer_cast<Send>(shared_from_this())](boost::system::error_code error) {
           self->error_ = error;
           self->over();
         });
@@ -135,7 +134,8 @@ PyObject* start_interrupt(PyObject* object, PyObject* timeout) {
       handle->connection->interrupt(handle->state);
       return handle->connection->wait_over(handle->state, deadline);
     };
-    return call_operation(object, run, [](bool over, PyObject*) { return PyRef::share(over ? Py_True : Py_False); }).release();
+    return call_operation(object, run, [](bool over, PyObject*) { return PyRef::share(over ? Py_True : Py_False); })
+        .release();
   });
 }
 
@@ -148,7 +148,8 @@ PyRef start_encoded(PyObject* channel, EncodedObject& encoded) {
 }
 
 PyObject* nothing() {
-  static PyObject* const only = PyRef::check(PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type))).release();
+  static PyObject* const only =
+      PyRef::check(PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type))).release();
   return only;
 }
 

@@ -90,9 +90,7 @@ std::pair<std::vector<std::string>, std::vector<std::string>> PyGroup::terminate
 py::object PyGroup::start_launch(const std::string& spec, const py::object& spec_object) {
   return object_of(call_operation(
       spec_object.ptr(),
-      [group = group_, spec] {
-        return Launched(detail::GatewayAccess::launch(*group, XSpec(spec)));
-      },
+      [group = group_, spec] { return Launched(detail::GatewayAccess::launch(*group, XSpec(spec))); },
       [](Launched launched, PyObject* subject) {
         auto gateway = std::make_unique<PyGateway>(launched.take(), py::reinterpret_borrow<py::object>(subject));
         return PyRef::steal(py::cast(std::move(gateway)).release().ptr());
@@ -104,8 +102,7 @@ py::object PyGroup::start_terminate(const py::object& self, const py::object& ti
       self.ptr(),
       [group = self.cast<PyGroup&>().group_, limit = timeout_of(timeout.ptr())] { return group->terminate(limit); },
       [](TerminateReport report, PyObject*) {
-        return PyRef::steal(
-            py::cast(std::pair(std::move(report.killed), std::move(report.survivors))).release().ptr());
+        return PyRef::steal(py::cast(std::pair(std::move(report.killed), std::move(report.survivors))).release().ptr());
       }));
 }
 

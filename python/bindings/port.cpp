@@ -113,9 +113,7 @@ PyObject* make_port(PyTypeObject* type, PyObject* args, PyObject* names) {
   });
 }
 
-int traverse(PyObject* object, visitproc visit, void* arg) {
-  return PortObject::of(object).port->traverse(visit, arg);
-}
+int traverse(PyObject* object, visitproc visit, void* arg) { return PortObject::of(object).port->traverse(visit, arg); }
 
 int clear(PyObject* object) {
   PortObject::of(object).port->close();
