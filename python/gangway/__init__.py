@@ -7,6 +7,9 @@
     channel.send([1, 2, 3])
     assert channel.receive() == 6
 
+In asyncio the same is awaited: amakegateway, areceive, asend, `async for item in channel`,
+`async with gangway.Group()` (spec-docs/event-loops.md).
+
 The names and what they do are execnet's; `python -m gangway.as_execnet PROGRAM` runs a program
 that imports execnet on this package. RSync is not there yet, nor are other transports than popen.
 """
