@@ -27,7 +27,7 @@ os.register_at_fork(after_in_child=_ports.clear)
 
 def port_of(loop: asyncio.AbstractEventLoop) -> _gangway.Port:
     known = _ports.get(loop)
-    port = known and known()
+    port = None if known is None else known()
     if port is None:
         port = _gangway.Port()
         loop.add_reader(port.fileno(), port.run)

@@ -185,11 +185,12 @@ class GreenGateway:
         return self._port().completed(self._core.start_join(timeout))
 
     def set_output(self, function: Callable[..., Any] | None) -> None:
-        if not callable(function):
-            return self._core.set_output(function)
+        self._core.set_output(self._in_hub(function) if callable(function) else function)
+
+    def _in_hub(self, function: Callable[..., Any]) -> Callable[..., Any]:
         port = self._port()
         port.acquire()  # for as long as the hub lives: output has no end
-        self._core.set_output(lambda *args: port.call(function, args))
+        return lambda *args: port.call(function, args)
 
 
 class GreenGroup:

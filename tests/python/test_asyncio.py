@@ -2,6 +2,7 @@
 import asyncio
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -149,6 +150,19 @@ def test_a_cancelled_send_sends_all_of_an_item_or_nothing():
         while lengths[-1:] != [4]:
             lengths.append(await channel.areceive())
         assert lengths[:-1] in ([4000 + i for i in range(sent)], [4000 + i for i in range(sent + 1)])
+
+    run(main, spec="popen//window=8000")
+
+
+def test_a_send_that_waits_is_told_of_the_end():
+    async def main(gateway):
+        channel, gate = await gated(gateway)
+        sender = asyncio.create_task(channel.asend(bytes(50_000)))
+        await asyncio.sleep(0.05)
+        assert not sender.done()
+        gateway.kill()
+        with pytest.raises(OSError, match="cannot send"):
+            await sender
 
     run(main, spec="popen//window=8000")
 
@@ -525,6 +539,66 @@ task = loop.create_task(channel.areceive())
 task._log_destroy_pending = False
 loop.run_until_complete(asyncio.sleep(0.05))
 """)
+
+
+def test_ctrl_c_ends_the_loop():
+    source = PROGRAM + """
+async def main():
+    with channel.interrupting():
+        print("ready", flush=True)
+        await channel.areceive()
+
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print(time.monotonic(), flush=True)
+try:
+    channel.waitclose()
+except gangway.RemoteError as error:
+    print(error)
+"""
+    process = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert float(process.stdout.readline()) - begin < 1  # 0.2, and what a busy machine adds
+        assert process.stdout.readline() == "keyboard-interrupted\n"
+        assert process.wait(LONG) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+
+
+def test_waits_leave_no_objects_behind():
+    from gangway import _gangway
+
+    async def main(gateway):
+        channel = gateway.remote_exec("for item in channel: channel.send(item)")
+
+        async def round():
+            for _ in range(20):
+                await cancelled_at_once(channel.areceive())
+                await cancelled_at_once(channel.awaitclose())
+                with pytest.raises(gangway.TimeoutError):
+                    await channel.areceive(0)
+                await channel.asend(0)
+                await channel.areceive()
+            gc.collect()
+            return sys.getrefcount(channel), len(gc.get_objects())
+
+        first, *_, last = [await round() for _ in range(5)]
+        assert last[0] == first[0] and last[1] - first[1] < 50
+        assert not any(isinstance(thing, _gangway.Operation) for thing in gc.get_objects())
+
+    async def cancelled_at_once(coroutine):
+        task = asyncio.create_task(coroutine)
+        await asyncio.sleep(0)
+        await cancelled(task)
+
+    run(main)
 
 
 def test_a_forked_child_has_loops_of_its_own():

@@ -19,6 +19,7 @@ WAITS = {
             "print('ready', flush=True)\nwhile True: blocked.send(b'x' * 1000)",
     "remote_status": "os.kill(gateway.info()['pid'], signal.SIGSTOP)\ngateway.remote_status()",
     "join": "gateway.join()",
+    "stacks": "os.kill(gateway.info()['pid'], signal.SIGSTOP)\ngateway.stacks()",
     "interrupt": "channel.interrupt(60)",
     "terminate": "gateway.remote_exec('import time\\nwhile True:\\n try: time.sleep(60)\\n except KeyboardInterrupt: pass')\n"
                  "time.sleep(0.2)\ngroup.terminate(None)",

@@ -221,7 +221,7 @@ channel = gateway.remote_exec
 """ + "".join(blocks), patch) == ""
 
 
-def test_two_green_threads_receive_in_turns(model, patch):
+def test_two_green_threads_receive_in_turns(model):
     assert run(model, """
 gateways = [group.makegateway() for _ in range(2)]
 order, left = [], model.Event()
@@ -242,7 +242,7 @@ with going_on():
     sleep(0.1)
 # Neither waits until the other one is through.
 assert "gw1" in order[:300] and "gw0" in order[:300], order
-""", patch) == ""
+""") == ""
 
 
 def test_callbacks_run_in_green_threads_of_the_hub(model, patch):
@@ -390,7 +390,7 @@ channel.send(3); assert channel.receive() == 3
 """) == ""
 
 
-@pytest.mark.parametrize("wait", ["receive", "waitclose", "send", "terminate", "makegateway"])
+@pytest.mark.parametrize("wait", ["receive", "send", "terminate", "makegateway"])
 def test_ctrl_c_ends(model, wait):
     source = """
 gateway = group.makegateway("popen//window=8000")
@@ -399,7 +399,6 @@ channel = gateway.remote_exec(
 channel.receive()
 WAITS = {
     "receive": channel.receive,
-    "waitclose": channel.waitclose,
     "send": lambda: [channel.send(bytes(5000)) for _ in range(10)],
     "terminate": group.terminate,
     "makegateway": lambda: group.makegateway("popen//python=sh -c 'sleep 60'"),
