@@ -68,7 +68,7 @@ class OutItem : public WriteQueue::Borrowed {
   }
 };
 
-/// Somebody who waits for something to arrive on a channel, or for its end.
+/// Somebody who waits for something to arrive on a channel, or for its end; or for the start of a connection.
 class ChannelWaiter {
  public:
   /// Must not throw: the end of a connection wakes everybody, also when memory has run out.

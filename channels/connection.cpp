@@ -409,6 +409,20 @@ bool Connection::wait_ready(Deadline deadline) {
   return false;
 }
 
+void Connection::add_ready_waiter(ChannelWaiter& waiter) {
+  check_process();
+  const std::lock_guard lock(mutex_);
+  if (ready_ || finished_) return waiter.wake();
+  ready_waiters_.push_back(&waiter);
+  runtime_->keep_going();
+}
+
+bool Connection::remove_ready_waiter(ChannelWaiter& waiter) {
+  if (fork_.in_child()) return false;
+  const std::lock_guard lock(mutex_);
+  return std::erase(ready_waiters_, &waiter) > 0;
+}
+
 bool Connection::wait_finished(Deadline deadline) { return wait_state(finished_, deadline); }
 
 bool Connection::ready() {
@@ -476,12 +490,17 @@ void Connection::throw_end() const { throw_error(end_->code, end_->text, end_->d
 
 void Connection::wake_state_waiters() {
   for (Waiter* waiter : state_waiters_) waiter->notify();
+  for (ChannelWaiter* waiter : std::exchange(ready_waiters_, {})) waiter->wake();
 }
 
 // Nothing must be left unsent by somebody who waits.
-bool Connection::wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline) noexcept {
+void Connection::about_to_wait() noexcept {
   write_out();
   direct_writes_ = direct_writes_after_pause;
+}
+
+bool Connection::wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline) noexcept {
+  about_to_wait();
   lock.unlock();
   const bool notified = runtime_->wait(waiter, deadline);
   lock.lock();

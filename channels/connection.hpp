@@ -170,6 +170,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void add_end_waiter(const ChannelPtr& channel, ChannelWaiter& waiter);
   /// True when it was still waiting.
   bool remove_waiter(const ChannelPtr& channel, ChannelWaiter& waiter);
+  /// A receiver that was woken takes nothing: what woke it is for the next one.
+  void pass_on(const ChannelPtr& channel);
 
   /// ChannelTable: for items that refer to channels.
   std::uint32_t id_of(const ChannelRef& channel) override;
@@ -197,6 +199,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
 
   /// True once HELLO has arrived; throws what ended the connection before. False: timed out.
   [[nodiscard]] bool wait_ready(Deadline deadline);
+  /// An asynchronous wait for the same: as for channels. False: it is not waiting any more.
+  void add_ready_waiter(ChannelWaiter& waiter);
+  bool remove_ready_waiter(ChannelWaiter& waiter);
   [[nodiscard]] bool wait_finished(Deadline deadline);
   [[nodiscard]] bool ready();
   [[nodiscard]] bool finished();
@@ -251,6 +256,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void answered(ControlKind kind, std::uint64_t number, Bytes answer);
   void wake_requests();
   void send_part_once(std::string_view name, std::span<const std::byte> zlib);
+  void about_to_wait() noexcept;
   [[nodiscard]] bool wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline) noexcept;
   [[nodiscard]] bool wait_state(const bool& reached, Deadline deadline);
   void wake_state_waiters();
@@ -306,6 +312,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   std::unordered_map<std::uint64_t, Request*> requests_;
   std::vector<std::string> parts_;      // names of those that were sent
   std::vector<Waiter*> state_waiters_;  // wait_ready, wait_finished
+  std::vector<ChannelWaiter*> ready_waiters_;
 };
 
 }  // namespace gangway::detail

@@ -134,6 +134,7 @@ void Connection::add_receiver(const ChannelPtr& channel, ChannelWaiter& waiter) 
   const std::lock_guard lock(mutex_);
   if (!channel->arrived.empty() || !channel->receivable || channel->callback) return waiter.wake();
   channel->receivers.push_back(&waiter);
+  about_to_wait();
   runtime_->keep_going();
 }
 
@@ -142,6 +143,7 @@ void Connection::add_end_waiter(const ChannelPtr& channel, ChannelWaiter& waiter
   const std::lock_guard lock(mutex_);
   if (ended(*channel)) return waiter.wake();
   channel->end_waiters.push_back(&waiter);
+  about_to_wait();
   runtime_->keep_going();
 }
 
@@ -149,6 +151,12 @@ bool Connection::remove_waiter(const ChannelPtr& channel, ChannelWaiter& waiter)
   if (fork_.in_child()) return false;
   const std::lock_guard lock(mutex_);
   return std::erase(channel->receivers, &waiter) + std::erase(channel->end_waiters, &waiter) > 0;
+}
+
+void Connection::pass_on(const ChannelPtr& channel) {
+  if (fork_.in_child()) return;
+  const std::lock_guard lock(mutex_);
+  if (!channel->arrived.empty() && !channel->callback) on_item(channel);
 }
 
 }  // namespace gangway::detail

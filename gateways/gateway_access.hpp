@@ -1,7 +1,9 @@
 // What is behind a Gateway, for what is close to the wire itself: the Python package.
 #pragma once
 
-#include <gangway/gateway.hpp>
+#include <utility>
+
+#include <gangway/group.hpp>
 
 #include "gateways/gateway_state.hpp"
 
@@ -10,6 +12,9 @@ namespace gangway::detail {
 struct GatewayAccess {
   /// Throws Error (group_error) for a handle that refers to nothing.
   [[nodiscard]] static GatewayState& state(const Gateway& gateway) { return gateway.state(); }
+  /// Group::makegateway without the wait for the handshake, for which GatewayState::wait_ready()
+  /// is left; a gateway that does not get there must be told to exit(). Throws SpecError, StartError.
+  [[nodiscard]] static Gateway launch(Group& group, XSpec spec) { return Gateway(group.launch(spec)); }
 };
 
 }  // namespace gangway::detail

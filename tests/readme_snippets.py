@@ -1,4 +1,5 @@
-"""Compiles and runs the C++ snippets of README.md against a build, and runs the Python ones.
+"""Compiles and runs the C++ snippets of README.md against a build, and runs the Python ones, and those of
+spec-docs/event-loops.md.
 
 usage: tests/readme_snippets.py BUILD_DIR COMPILER
 
@@ -38,8 +39,8 @@ for number, snippet in enumerate(snippets, 1):
 
 environment["PYTHONPATH"] = str(build / "python")
 if list((build / "python/gangway").glob("_gangway.*")):
-    for number, snippet in enumerate(re.findall(r"^```python\n(.*?)^```", (root / "README.md").read_text(),
-                                                re.DOTALL | re.MULTILINE), 1):
+    pages = "".join((root / page).read_text() for page in ("README.md", "spec-docs/event-loops.md"))
+    for number, snippet in enumerate(re.findall(r"^```python\n(.*?)^```", pages, re.DOTALL | re.MULTILINE), 1):
         run = subprocess.run([sys.executable, "-c", snippet], env=environment, timeout=60, check=True,
                              stdout=subprocess.PIPE, text=True)
         print(f"Python snippet {number}: {run.stdout.strip() or 'no output'}")

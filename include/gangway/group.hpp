@@ -101,6 +101,7 @@ class Group {
   friend std::ostream& operator<<(std::ostream& out, const Group& group);
 
  private:
+  friend struct detail::GatewayAccess;
   struct State;
   [[nodiscard]] std::shared_ptr<detail::GatewayState> launch(XSpec& spec);
   static void leave(const std::weak_ptr<State>& state, const std::string& id);

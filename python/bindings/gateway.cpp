@@ -7,6 +7,8 @@
 #include "core/item_codec.hpp"
 #include "core/pickle_decoder.hpp"
 #include "gateways/gateway_access.hpp"
+#include "python/bindings/call_operation.hpp"
+#include "python/bindings/channel_operations.hpp"
 #include "python/bindings/interruptible.hpp"
 #include "python/common/channel_methods.hpp"
 #include "python/common/object_builder.hpp"
@@ -54,6 +56,25 @@ class OutputFunction {
   std::shared_ptr<PyObject> function_;
 };
 
+// The wait for the handshake, which needs no thread.
+class Ready final : public Operation, public detail::ChannelWaiter {
+ public:
+  explicit Ready(Gateway gateway) : gateway_(std::move(gateway)) {}
+
+  void wake() override { over(); }
+  void start() override { connection_of(gateway_).add_ready_waiter(*this); }
+  void cancel() noexcept override { (void)connection_of(gateway_).remove_ready_waiter(*this); }
+  PyRef result(PyObject*) override {
+    detail::GatewayAccess::state(gateway_).wait_ready();
+    return PyRef::share(Py_None);
+  }
+
+ private:
+  const Gateway gateway_;
+};
+
+PyRef ref_of(py::object object) { return PyRef::steal(object.release().ptr()); }
+
 }  // namespace
 
 PyGateway::PyGateway(Gateway gateway, py::object spec)
@@ -72,7 +93,8 @@ py::object PyGateway::channel(const ChannelPtr& state) {
   return object_of(side_->wrap(connection_of(gateway_).handle_of(state)));
 }
 
-py::object PyGateway::remote_exec(py::object source, py::object file, py::object function, py::object kwargs) {
+void PyGateway::encode_task(EncodedObject& encoded, const py::object& source, const py::object& file,
+                            const py::object& function, const py::object& kwargs) {
   side_->check_process();
   release_now();
   const bool has_kwargs = !kwargs.is_none() && py::len(kwargs) > 0;
@@ -82,12 +104,24 @@ py::object PyGateway::remote_exec(py::object source, py::object file, py::object
   if (!file.is_none()) request["file"] = py::str(file);
   if (!function.is_none()) request["function"] = py::str(function);
   if (has_kwargs) request["kwargs"] = kwargs;
-  EncodedObject encoded(*side_);
   encoded.encode_exec(request.ptr());
+}
+
+py::object PyGateway::remote_exec(py::object source, py::object file, py::object function, py::object kwargs) {
+  EncodedObject encoded(*side_);
+  encode_task(encoded, source, file, function, kwargs);
   const ChannelPtr state = connection_of(gateway_).open_channel();
   py::object made = channel(state);
   send_encoded(*side_, state, encoded);
   return made;
+}
+
+py::tuple PyGateway::start_remote_exec(py::object source, py::object file, py::object function, py::object kwargs) {
+  EncodedObject encoded(*side_);
+  encode_task(encoded, source, file, function, kwargs);
+  py::object made = channel(connection_of(gateway_).open_channel());
+  const py::object operation = object_of(start_encoded(made.ptr(), encoded));
+  return py::make_tuple(made, operation);
 }
 
 py::object PyGateway::newchannel() {
@@ -104,6 +138,48 @@ py::object PyGateway::remote_status(const py::object& timeout) {
 py::object PyGateway::stacks(const py::object& timeout) {
   return text_object(run_interruptibly(
       [gateway = gateway_, limit = timeout_of(timeout.ptr())]() mutable { return gateway.stacks(limit); }));
+}
+
+py::object PyGateway::start_ready(const py::object& self) {
+  return object_of(OperationObject::make(std::make_shared<Ready>(self.cast<PyGateway&>().gateway_), self.ptr()));
+}
+
+py::object PyGateway::start_remote_status(const py::object& self, const py::object& timeout) {
+  const auto& gateway = self.cast<PyGateway&>();
+  return object_of(call_operation(
+      self.ptr(),
+      [gateway = gateway.gateway_, limit = timeout_of(timeout.ptr())]() mutable {
+        return gateway.remote_status(limit).details;
+      },
+      [side = gateway.side_](const Value& details, PyObject*) { return ref_of(object_of_value(details, *side)); }));
+}
+
+py::object PyGateway::start_stacks(const py::object& self, const py::object& timeout) {
+  return object_of(call_operation(
+      self.ptr(),
+      [gateway = self.cast<PyGateway&>().gateway_, limit = timeout_of(timeout.ptr())]() mutable {
+        return gateway.stacks(limit);
+      },
+      [](const std::string& text, PyObject*) { return ref_of(text_object(text)); }));
+}
+
+py::object PyGateway::start_join(const py::object& self, const py::object& timeout) {
+  return object_of(call_operation(
+      self.ptr(),
+      [gateway = self.cast<PyGateway&>().gateway_, deadline = deadline_of(timeout.ptr())] {
+        return detail::GatewayAccess::state(gateway).wait_gone(deadline);
+      },
+      [](bool gone, PyObject*) { return PyRef::share(gone ? Py_True : Py_False); }));
+}
+
+void PyGateway::wait_ready() {
+  auto& state = detail::GatewayAccess::state(gateway_);
+  const WithoutGil released;
+  state.wait_ready();
+}
+
+double PyGateway::connect_timeout() const {
+  return std::chrono::duration<double>(gateway_.spec().connect_timeout()).count();
 }
 
 bool PyGateway::join(const py::object& timeout) {

@@ -34,6 +34,17 @@ class PyGateway {
   [[nodiscard]] py::object remote_status(const py::object& timeout);
   [[nodiscard]] py::object stacks(const py::object& timeout);
   [[nodiscard]] bool join(const py::object& timeout);
+  // The same as operations, of `self` where that is given.
+  /// The channel, and an operation unless the task was asked for at once.
+  [[nodiscard]] py::tuple start_remote_exec(py::object source, py::object file, py::object function, py::object kwargs);
+  [[nodiscard]] static py::object start_ready(const py::object& self);
+  [[nodiscard]] static py::object start_remote_status(const py::object& self, const py::object& timeout);
+  [[nodiscard]] static py::object start_stacks(const py::object& self, const py::object& timeout);
+  [[nodiscard]] static py::object start_join(const py::object& self, const py::object& timeout);
+  /// Until the handshake; throws what went wrong.
+  void wait_ready();
+  /// Seconds that the start may take.
+  [[nodiscard]] double connect_timeout() const;
   [[nodiscard]] py::dict death() const;
   [[nodiscard]] py::dict info() const;
   [[nodiscard]] std::optional<double> unresponsive() const;
@@ -50,6 +61,8 @@ class PyGateway {
   [[nodiscard]] std::string repr() const;
 
  private:
+  void encode_task(EncodedObject& encoded, const py::object& source, const py::object& file, const py::object& function,
+                   const py::object& kwargs);
   [[nodiscard]] py::object channel(const ChannelPtr& state);
 
   Gateway gateway_;
@@ -76,6 +89,9 @@ class PyGroup {
   /// For those that are started from now on: command and sys.path, both as bytes.
   void set_native_agent(std::vector<std::string> command, const std::vector<std::string>& sys_path);
   [[nodiscard]] std::pair<std::vector<std::string>, std::vector<std::string>> terminate(const py::object& timeout);
+  /// As operations. A gateway that was launched has its handshake before it: PyGateway::start_ready().
+  [[nodiscard]] py::object start_launch(const std::string& text, const py::object& spec_object, const py::object& keys);
+  [[nodiscard]] static py::object start_terminate(const py::object& self, const py::object& timeout);
 
   /// At the end of the interpreter.
   static void terminate_all();

@@ -1,6 +1,10 @@
+#include <pybind11/stl.h>
+
 #include <algorithm>
 #include <mutex>
 
+#include "gateways/gateway_access.hpp"
+#include "python/bindings/call_operation.hpp"
 #include "python/bindings/gateway.hpp"
 #include "python/bindings/interruptible.hpp"
 #include "python/common/exceptions.hpp"
@@ -68,6 +72,24 @@ void assign(XSpec& spec, const py::dict& keys) {
   }
 }
 
+XSpec parsed(const std::string& text, const py::object& keys) {
+  XSpec spec(text);
+  if (!keys.is_none()) assign(spec, py::cast<py::dict>(keys));
+  return spec;
+}
+
+// The same for one that nobody has waited for.
+class Launched {
+ public:
+  explicit Launched(Gateway gateway) : gateway_(std::move(gateway)) {}
+  Launched(Launched&& other) noexcept : gateway_(std::exchange(other.gateway_, {})) {}
+  ~Launched() { gateway_.exit(); }
+  [[nodiscard]] Gateway take() { return std::exchange(gateway_, {}); }
+
+ private:
+  Gateway gateway_;
+};
+
 }  // namespace
 
 PyGroup::PyGroup() : group_(std::make_shared<Group>()) {
@@ -86,10 +108,7 @@ PyGroup::~PyGroup() {
 
 std::vector<std::unique_ptr<PyGateway>> PyGroup::start_all(const std::vector<Start>& starts) {
   std::vector<XSpec> specs;
-  for (const auto& [text, object, keys] : starts) {
-    specs.emplace_back(text);
-    if (!keys.is_none()) assign(specs.back(), py::cast<py::dict>(keys));
-  }
+  for (const auto& [text, object, keys] : starts) specs.push_back(parsed(text, keys));
   const auto started = std::make_shared<Started>();
   try {
     std::vector<Gateway> gateways = run_interruptibly([group = group_, specs = std::move(specs), started] {
@@ -121,6 +140,25 @@ std::pair<std::vector<std::string>, std::vector<std::string>> PyGroup::terminate
   TerminateReport report =
       run_interruptibly([group = group_, limit = timeout_of(timeout.ptr())] { return group->terminate(limit); });
   return {std::move(report.killed), std::move(report.survivors)};
+}
+
+py::object PyGroup::start_launch(const std::string& text, const py::object& spec_object, const py::object& keys) {
+  return object_of(call_operation(
+      spec_object.ptr(),
+      [group = group_, spec = parsed(text, keys)] { return Launched(detail::GatewayAccess::launch(*group, spec)); },
+      [](Launched launched, PyObject* subject) {
+        auto gateway = std::make_unique<PyGateway>(launched.take(), py::reinterpret_borrow<py::object>(subject));
+        return PyRef::steal(py::cast(std::move(gateway)).release().ptr());
+      }));
+}
+
+py::object PyGroup::start_terminate(const py::object& self, const py::object& timeout) {
+  return object_of(call_operation(
+      self.ptr(),
+      [group = self.cast<PyGroup&>().group_, limit = timeout_of(timeout.ptr())] { return group->terminate(limit); },
+      [](TerminateReport report, PyObject*) {
+        return PyRef::steal(py::cast(std::pair(std::move(report.killed), std::move(report.survivors))).release().ptr());
+      }));
 }
 
 void PyGroup::terminate_all() {

@@ -4,8 +4,12 @@
 #include <pybind11/stl.h>
 
 #include "gateways/agent_path.hpp"
+#include "python/bindings/channel_operations.hpp"
 #include "python/bindings/dump.hpp"
+#include "python/bindings/handoff.hpp"
 #include "python/bindings/interruptible.hpp"
+#include "python/bindings/operation.hpp"
+#include "python/bindings/port.hpp"
 #include "python/common/channel_methods.hpp"
 #include "python/common/python_callback.hpp"
 
@@ -85,6 +89,7 @@ constexpr std::chrono::seconds callback_grace{1};
 // While threads may still take the GIL.
 void at_exit() {
   PyGroup::terminate_all();
+  Handoff::end_all();
   end_callbacks(callback_grace);
 }
 
@@ -116,6 +121,15 @@ void define_gateway(py::module_& module) {
       .def("remote_status", &PyGateway::remote_status, "timeout"_a = py::none(),
            "What the agent says of itself, as a dict (wire.md, section 7).")
       .def("stacks", &PyGateway::stacks, "timeout"_a = py::none(), "The Python stacks of all its threads, as text.")
+      .def("start_remote_exec", &PyGateway::start_remote_exec, "source"_a, "file"_a = py::none(),
+           "function"_a = py::none(), "kwargs"_a = py::none(),
+           "The Channel, and an Operation or, when the task was asked for at once, None.")
+      .def("start_remote_status", &PyGateway::start_remote_status, "timeout"_a = py::none(), "As an Operation.")
+      .def("start_stacks", &PyGateway::start_stacks, "timeout"_a = py::none(), "As an Operation.")
+      .def("start_join", &PyGateway::start_join, "timeout"_a = py::none(), "As an Operation.")
+      .def("start_ready", &PyGateway::start_ready, "An Operation: the handshake of a gateway that was launched.")
+      .def("wait_ready", &PyGateway::wait_ready, "Waits for that, up to the connect_timeout.")
+      .def("connect_timeout", &PyGateway::connect_timeout, "Seconds that the handshake may take.")
       .def("exit", &PyGateway::exit, "Asks the agent to end, without waiting.")
       .def("kill", &PyGateway::kill, "Ends the agent's process group with SIGKILL.")
       .def("join", &PyGateway::join, "timeout"_a = py::none(), "Until the process is gone; False: not in time.")
@@ -152,7 +166,17 @@ void define_group(py::module_& module) {
            "What popen without python= runs from now on, and with which sys.path; bytes.")
       .def("terminate", &PyGroup::terminate, "timeout"_a = py::none(),
            "Ends all gateways: asks, waits up to the timeout, kills. The ids of those that were killed, and of\n"
-           "those that are still there.");
+           "those that are still there.")
+      .def("start_launch", &PyGroup::start_launch, "spec"_a, "spec_object"_a, "keys"_a = py::none(),
+           "An Operation: starts a gateway that is not ready yet, see Gateway.start_ready().")
+      .def("start_terminate", &PyGroup::start_terminate, "timeout"_a = py::none(), "As an Operation.");
+}
+
+void define_handoff(py::module_& module) {
+  py::class_<Handoff>(module, "Handoff", "A thread waits until another one has done something for it.")
+      .def(py::init<>())
+      .def("wait", &Handoff::wait, "Until release(); False: the interpreter ends.")
+      .def("release", &Handoff::release, "Ends the wait.");
 }
 
 }  // namespace
@@ -163,6 +187,10 @@ PYBIND11_MODULE(_gangway, module) {
   set_default_errors();
   try {
     prepare_channel_type("gangway._gangway.Channel", methods, nullptr);
+    add_methods(channel_type(), channel_operation_methods);
+    module.add_object("Operation", reinterpret_cast<PyObject*>(&operation_type()));
+    module.add_object("Port", reinterpret_cast<PyObject*>(&port_type()));
+    module.add_object("NOTHING", nothing());
   } catch (const PythonError&) {
     throw py::error_already_set();
   }
@@ -170,6 +198,7 @@ PYBIND11_MODULE(_gangway, module) {
   if (PyModule_AddFunctions(module.ptr(), dump_functions) != 0) throw py::error_already_set();
   define_gateway(module);
   define_group(module);
+  define_handoff(module);
   module.def("set_errors", set_errors, py::arg("classes"),
              "The exception classes that are raised from now on: RemoteError, TimeoutError, DumpError, LoadError,\n"
              "HostNotFound, by name.");

@@ -31,27 +31,6 @@ PyObject* send(PyObject* object, PyObject* item) {
 
 // --- receiving
 
-// What the connection threw out of a wait for an item or for the end.
-[[noreturn]] void raise_end(PyObject* object, const char* timeout_text, PyObject* timeout) {
-  try {
-    throw;
-  } catch (const RemoteError& error) {
-    PyErr_SetObject(error_classes().remote_error, remote_error(error.formatted()).get());
-    throw PythonError();
-  } catch (const gangway::TimeoutError&) {
-    throw_format(error_classes().timeout_error, timeout_text, timeout);
-  } catch (const ConnectionLost& error) {
-    PyErr_SetString(PyExc_EOFError, error.what());
-    throw PythonError();
-  } catch (const EndOfChannel&) {
-    throw_format(PyExc_EOFError, "%R has ended", object);
-  } catch (const Error& error) {
-    if (error.code() == errc::has_callback)
-      throw_format(PyExc_OSError, "cannot receive from %R: it has a callback", object);
-    throw;
-  }
-}
-
 PyRef receive_waiting(PyObject* object, ChannelObject& self, PyObject* timeout) {
   const PyRef alive = PyRef::share(object);
   const detail::Deadline deadline = deadline_of(timeout);
@@ -68,13 +47,8 @@ PyRef receive_waiting(PyObject* object, ChannelObject& self, PyObject* timeout) 
 }
 
 PyRef receive_one(PyObject* object, ChannelObject& self, PyObject* timeout) {
-  std::optional<detail::InItem> item;
-  try {
-    item = self.connection().try_receive(*self.state());
-  } catch (const Error&) {
-    raise_end(object, "", nullptr);
-  }
-  return item ? decode_object(std::move(*item), *self.side) : receive_waiting(object, self, timeout);
+  PyRef item = receive_now(object);
+  return item ? std::move(item) : receive_waiting(object, self, timeout);
 }
 
 PyObject* receive(PyObject* object, PyObject* const* args, Py_ssize_t count, PyObject* names) {
@@ -203,14 +177,16 @@ PyObject* only_argument(const char* method, const char* name, PyObject* const* a
 // Above this the copy and the write are done without the GIL.
 constexpr std::size_t sent_with_gil = 32 * 1024;
 
-void send_encoded(Side& side, const ChannelPtr& channel, EncodedObject& encoded) {
-  Connection& connection = side.connection();
+bool send_encoded_now(Connection& connection, const ChannelPtr& channel, const EncodedObject& encoded) {
   const std::size_t size = encoded.item().payload.size();
   if (size > connection.peer_max_item())
     throw DumpError(errc::item_too_large, "can't serialize an item of " + std::to_string(size) +
                                               " bytes: the peer accepts " + std::to_string(connection.peer_max_item()));
-  if (size <= sent_with_gil && connection.try_send(channel, encoded.item())) return;
-  PendingSend(side, channel, encoded).wait();
+  return size <= sent_with_gil && connection.try_send(channel, encoded.item());
+}
+
+void send_encoded(Side& side, const ChannelPtr& channel, EncodedObject& encoded) {
+  if (!send_encoded_now(side.connection(), channel, encoded)) PendingSend(side, channel, encoded).wait();
 }
 
 void cannot_send(PyObject* object) {
@@ -221,6 +197,37 @@ void cannot_send(PyObject* object) {
   else
     PyErr_Format(PyExc_OSError, "cannot send to %R", object);
   throw PythonError();
+}
+
+void raise_end(PyObject* object, const char* timeout_text, PyObject* timeout) {
+  try {
+    throw;
+  } catch (const RemoteError& error) {
+    PyErr_SetObject(error_classes().remote_error, remote_error(error.formatted()).get());
+    throw PythonError();
+  } catch (const gangway::TimeoutError&) {
+    throw_format(error_classes().timeout_error, timeout_text, timeout);
+  } catch (const ConnectionLost& error) {
+    PyErr_SetString(PyExc_EOFError, error.what());
+    throw PythonError();
+  } catch (const EndOfChannel&) {
+    throw_format(PyExc_EOFError, "%R has ended", object);
+  } catch (const Error& error) {
+    if (error.code() == errc::has_callback)
+      throw_format(PyExc_OSError, "cannot receive from %R: it has a callback", object);
+    throw;
+  }
+}
+
+PyRef receive_now(PyObject* object) {
+  ChannelObject& self = ChannelObject::of(object);
+  std::optional<detail::InItem> item;
+  try {
+    item = self.connection().try_receive(*self.state());
+  } catch (const Error&) {
+    raise_end(object, "", nullptr);
+  }
+  return item ? decode_object(std::move(*item), *self.side) : PyRef();
 }
 
 void close_channel(ChannelObject& self, PyObject* error) {

@@ -28,8 +28,18 @@ PyObject* channel_call(PyObject* object, Body body) noexcept {
 /// Sends, at once or waiting. Throws DumpError, PythonError; ChannelClosed and ConnectionLost.
 void send_encoded(Side& side, const ChannelPtr& channel, EncodedObject& encoded);
 
+/// The same if that needs no waiting and is soon done; false: nothing was sent.
+[[nodiscard]] bool send_encoded_now(Connection& connection, const ChannelPtr& channel, const EncodedObject& encoded);
+
 /// The OSError for what the connection threw, in the words of the channel.
 [[noreturn]] void cannot_send(PyObject* channel);
+
+/// The next item, if there is one; else null. Throws PythonError: RemoteError (once), EOFError.
+[[nodiscard]] PyRef receive_now(PyObject* channel);
+
+/// The Python error for what the connection threw out of a wait for an item or for the end, which
+/// is being handled. `timeout_text` has one %R, for `timeout`.
+[[noreturn]] void raise_end(PyObject* channel, const char* timeout_text, PyObject* timeout);
 
 /// Ends the channel at both sides, with the text of `error` unless that is None; not when the
 /// connection is lost.

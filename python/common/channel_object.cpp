@@ -128,10 +128,14 @@ void prepare_channel_type(const char* name, PyMethodDef* methods, PyGetSetDef* o
   PyTypeObject& type = channel_type();
   type.tp_name = name;
   check_status(PyType_Ready(&type));
-  for (; methods != nullptr && methods->ml_name != nullptr; ++methods)
-    add(type, methods->ml_name, PyDescr_NewMethod(&type, methods));
+  if (methods != nullptr) add_methods(type, methods);
   for (; own_attributes != nullptr && own_attributes->name != nullptr; ++own_attributes)
     add(type, own_attributes->name, PyDescr_NewGetSet(&type, own_attributes));
+  PyType_Modified(&type);
+}
+
+void add_methods(PyTypeObject& type, PyMethodDef* methods) {
+  for (; methods->ml_name != nullptr; ++methods) add(type, methods->ml_name, PyDescr_NewMethod(&type, methods));
   PyType_Modified(&type);
 }
 

@@ -32,6 +32,9 @@ struct ChannelObject {
 /// called once, when the error classes are known.
 void prepare_channel_type(const char* name, PyMethodDef* methods, PyGetSetDef* attributes);
 
+/// Adds methods to a type that is complete. Throws PythonError.
+void add_methods(PyTypeObject& type, PyMethodDef* methods);
+
 /// An error of a channel that ended when no object of it was left is said on stderr.
 void warn_of_unseen_error(Side& side, const ChannelPtr& channel);
 

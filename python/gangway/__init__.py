@@ -7,6 +7,9 @@
     channel.send([1, 2, 3])
     assert channel.receive() == 6
 
+In asyncio the same is awaited: amakegateway, areceive, asend, `async for item in channel`,
+`async with gangway.Group()` (spec-docs/event-loops.md).
+
 The names and what they do are execnet's; `python -m gangway.as_execnet PROGRAM` runs a program
 that imports execnet on this package. Other transports than popen are not there yet.
 """
@@ -20,7 +23,7 @@ _gangway.set_errors({error.__name__: error for error in (
 from .channel import Channel  # noqa: E402  the classes above have to be known first
 from .dump import dump, dumps, load, loads  # noqa: E402
 from .gateway import Gateway  # noqa: E402
-from .group import Group, default_group, makegateway, set_execmodel  # noqa: E402
+from .group import Group, amakegateway, default_group, makegateway, set_execmodel  # noqa: E402
 from .multi_channel import MultiChannel  # noqa: E402
 from .rsync import RSync  # noqa: E402
 from .xspec import XSpec  # noqa: E402
@@ -42,6 +45,7 @@ __all__ = [
     "TimeoutError",
     "XSpec",
     "__version__",
+    "amakegateway",
     "default_group",
     "dump",
     "dumps",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 
-from . import _gangway
+from .async_channel import AsyncChannel
 from .errors import RemoteError, TimeoutError
 from .files import open_file
+from .interrupting import Interrupting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
-class Channel(_gangway.Channel):
+class Channel(AsyncChannel):
     """One of many conversations of a gateway. Users do not make them: remote_exec and newchannel do.
 
     Safe to use from any thread; what waits releases the GIL and can be ended with Ctrl-C. An item
@@ -28,11 +29,18 @@ class Channel(_gangway.Channel):
                                   callback(item) for each item, callback(endmarker) at the end
     interrupt(timeout=None)       KeyboardInterrupt in the task on the far side; whether it ended in time
     try_send(item)                whether it could be sent without waiting
+
+    In asyncio: areceive, asend, awaitclose, and `async for item in channel`.
     """
 
     RemoteError = RemoteError
     TimeoutError = TimeoutError
     _INTERNALWAKEUP = 1000  # s; has no effect: nothing here wakes up without need
+
+    def interrupting(self) -> Interrupting:
+        """`with channel.interrupting():` when the block is left by cancellation (asyncio), Ctrl-C, or the
+        end of a green thread or its timeout, the task on the far side is interrupted. Not for Exceptions."""
+        return Interrupting(self)
 
     def makefile(self, mode: str = "w", proxyclose: bool = False) -> Any:
         """The channel as a text file: "w" sends each write as an item, "r" puts items together.

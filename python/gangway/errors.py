@@ -41,6 +41,10 @@ class TimeoutError(OSError):
     """Nothing came within the timeout. Not the builtin of the same name."""
 
 
+class NotInTime(Exception):
+    """The timeout of a wait has passed. For the package only: it becomes TimeoutError, whose text says of what."""
+
+
 class DataFormatError(Exception):
     """Data that cannot be written, or read."""
 

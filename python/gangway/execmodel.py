@@ -12,7 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-GREEN = ("eventlet", "gevent")  # on the far side only
+    from . import _gangway
+    from .channel import Channel
+
+GREEN = ("eventlet", "gevent")
 NAMES = ("thread", "main_thread_only") + GREEN
 
 
@@ -67,6 +70,18 @@ class ExecModel:
     def Event(self) -> threading.Event:
         return threading.Event()
 
+    # What waits of the package are like in this model.
+
+    def adapt(self, core: _gangway.Group) -> Any:
+        """The C++ group, so that the waits of its gateways fit the model."""
+        return core
+
+    @property
+    def channel_class(self) -> type[Channel]:
+        from .channel import Channel
+
+        return Channel
+
 
 def check_name(name: str) -> str:
     """The name, if it is one. ValueError if not."""
@@ -78,20 +93,19 @@ def check_name(name: str) -> str:
 def get_execmodel(backend: str | ExecModel) -> ExecModel:
     """The model of that name; a model is given back.
 
-    Raises ValueError for an unknown name, and for `gevent` and `eventlet`, which are there on the
-    far side only.
+    Raises ValueError for an unknown name, ImportError for `gevent` or `eventlet` when that is not installed.
     """
     if isinstance(backend, ExecModel):
         return backend
     if check_name(backend) in GREEN:
-        raise ValueError(
-            "execmodel %r is not available on this side; "
-            "set_execmodel('thread', %r) has it on the far side" % (backend, backend))
+        from .green_model import EventletModel, GeventModel
+
+        return GeventModel(backend) if backend == "gevent" else EventletModel(backend)
     return ExecModel(backend)
 
 
 class RemoteExecModel:
-    """A model that is on the far side only: a name, with nothing to be used here."""
+    """A model that is wanted on the far side only, where its library is: a name."""
 
     def __init__(self, backend: str) -> None:
         self.backend = backend

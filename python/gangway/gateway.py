@@ -4,7 +4,6 @@ from __future__ import annotations
 
 
 from . import trace
-from .channel import Channel
 from .execmodel import ExecModel
 from .record import RInfo
 from .source import Source, source_of
@@ -14,6 +13,7 @@ from .xspec import XSpec
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
+    from .channel import Channel
     from .group import Group
 
 RINFO_SOURCE = """\
@@ -21,6 +21,13 @@ import os, sys
 channel.send({"executable": sys.executable, "version_info": tuple(sys.version_info), "platform": sys.platform,
               "cwd": os.getcwd(), "pid": os.getpid()})
 """
+
+
+def task_of(source: Source, kwargs: dict) -> tuple:
+    """The arguments of the C++ side. TypeError for keyword arguments without a function."""
+    if kwargs and source.function is None:
+        raise TypeError("can't pass kwargs to non-function remote_exec")
+    return source.text, source.file, source.function, kwargs or None
 
 
 class Gateway:
@@ -43,7 +50,7 @@ class Gateway:
         self._core = core
         if spec.ssh or spec.vagrant_ssh or spec.socket:
             self.remoteaddress = spec.ssh or spec.vagrant_ssh or spec.socket
-        core.set_channel_class(Channel)
+        core.set_channel_class(group.execmodel.channel_class)
         core.set_owner(self)
 
     def __repr__(self) -> str:
@@ -67,10 +74,18 @@ class Gateway:
         """
         return self._start_task(source_of(source), kwargs)
 
+    async def aremote_exec(self, source: Any, **kwargs: Any) -> Channel:
+        """remote_exec() for asyncio: the same, but large arguments do not block the loop while they go out."""
+        channel, operation = self._core.start_remote_exec(*task_of(source_of(source), kwargs))
+        channel._kept = self
+        if operation is not None:
+            from .event_loop import completed
+
+            await completed(operation)
+        return channel
+
     def _start_task(self, source: Source, kwargs: dict) -> Channel:
-        if kwargs and source.function is None:
-            raise TypeError("can't pass kwargs to non-function remote_exec")
-        channel = self._core.remote_exec(source.text, source.file, source.function, kwargs or None)
+        channel = self._core.remote_exec(*task_of(source, kwargs))
         channel._kept = self  # as long as somebody has it, it has a gateway
         return channel
 
@@ -84,6 +99,12 @@ class Gateway:
         """`numchannels`, `numexecuting`, `execmodel` and more, answered while all tasks are busy.
         TimeoutError after `timeout` seconds; its text says for how long the far side has been silent."""
         return RInfo(**self._core.remote_status(timeout))
+
+    async def aremote_status(self, timeout: float | None = None) -> RInfo:
+        """remote_status() for asyncio."""
+        from .event_loop import completed
+
+        return RInfo(**await completed(self._core.start_remote_status(timeout)))
 
     def hasreceiver(self) -> bool:
         """True while the connection lives."""

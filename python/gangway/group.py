@@ -8,7 +8,7 @@ import threading
 import weakref
 
 from . import _gangway, start
-from .errors import IdInUseError
+from .errors import IdInUseError, NotInTime
 from .execmodel import ExecModel, RemoteExecModel, get_execmodel, get_remote_execmodel
 from .gateway import Gateway
 from .multi_channel import MultiChannel
@@ -53,7 +53,7 @@ class Group:
     defaultspec = "popen"  # what makegateway() starts
 
     def __init__(self, xspecs: Iterable[str | XSpec] = (), execmodel: str = "thread") -> None:
-        self._core = _gangway.Group()
+        self._plain_core = _gangway.Group()
         self._pid = os.getpid()
         self._lock = threading.Lock()  # guards what follows
         self._gateways: list[Gateway] = []
@@ -108,6 +108,7 @@ class Group:
             if self._gateways or self._starting:
                 raise ValueError("the execution models cannot be set: the group has gateways already")
             self._execmodel = here
+            self._core = here.adapt(self._plain_core)
             self._remote_execmodel = there
 
     def allocate_id(self, spec: XSpec) -> None:
@@ -120,6 +121,10 @@ class Group:
             if self._has(id):
                 raise IdInUseError("the id %r is in use" % id)
             spec.id = id
+
+    # --- starting
+    #
+    # makegateway and amakegateway are the same steps; the second one awaits those that take time.
 
     def makegateway(self, spec: str | XSpec | None = None) -> Gateway:
         """Starts a gateway and waits until it answers. An XSpec is kept as its `spec`, with `id` and
@@ -145,11 +150,51 @@ class Group:
             ready, batch = batch, []
             made += self._start(ready)
         except BaseException:
-            self._give_back(batch)
-            for gateway in made:
-                gateway.exit()
+            self._forget(batch, made)
             raise
         return made
+
+    async def amakegateway(self, spec: str | XSpec | None = None) -> Gateway:
+        """makegateway() for asyncio: the loop goes on meanwhile, and several may start at once, as in
+        `await asyncio.gather(group.amakegateway(), group.amakegateway())`. Cancelled, it leaves nothing."""
+        from .event_loop import completed
+
+        spec = self._take_id(self._parsed(spec))
+        gateways: list[Gateway] = []
+        try:
+            start.use_this_interpreter(self._plain_core)
+            core = await completed(self._plain_core.start_launch(start.text_of(spec), spec, start.keys_of(spec)))
+            gateway = Gateway(self, spec, core)
+            gateways.append(gateway)
+            try:
+                await completed(core.start_ready(), core.connect_timeout())
+            except NotInTime:
+                core.wait_ready()  # says what is known of the reason
+            preparing = start.prepare(gateway)
+            if preparing is not None:
+                await preparing.awaitclose()
+        except BaseException:
+            self._forget([spec], gateways)
+            raise
+        self._register(gateways)
+        return gateway
+
+    def _start(self, specs: list[XSpec]) -> list[Gateway]:
+        if not specs:
+            return []
+        gateways: list[Gateway] = []
+        try:
+            start.use_this_interpreter(self._plain_core)
+            cores = self._core.start_all([(start.text_of(spec), spec, start.keys_of(spec)) for spec in specs])
+            gateways = [Gateway(self, spec, core) for spec, core in zip(specs, cores)]
+            for preparing in [start.prepare(gateway) for gateway in gateways]:
+                if preparing is not None:
+                    preparing.waitclose()
+        except BaseException:
+            self._forget(specs, gateways)
+            raise
+        self._register(gateways)
+        return gateways
 
     def _parsed(self, spec: str | XSpec | None) -> XSpec:
         spec = spec or self.defaultspec
@@ -159,6 +204,7 @@ class Group:
         return spec
 
     def _take_id(self, spec: XSpec) -> XSpec:
+        """The spec with all that the group fills in; its id is taken until _register or _forget."""
         if spec.via is not None:
             self[spec.via]  # KeyError when there is no such member
         self.allocate_id(spec)
@@ -170,30 +216,17 @@ class Group:
             self._starting.add(spec.id)
         return spec
 
-    def _give_back(self, specs: list[XSpec]) -> None:
+    def _register(self, gateways: list[Gateway]) -> None:
         with self._lock:
-            self._starting.difference_update(spec.id for spec in specs)
-
-    def _start(self, specs: list[XSpec]) -> list[Gateway]:
-        if not specs:
-            return []
-        gateways: list[Gateway] = []
-        try:
-            start.use_this_interpreter(self._core)
-            cores = self._core.start_all([(start.text_of(spec), spec, start.keys_of(spec)) for spec in specs])
-            gateways = [Gateway(self, spec, core) for spec, core in zip(specs, cores)]
-            for gateway in gateways:
-                start.prepare(gateway)
-        except BaseException:
-            self._give_back(specs)
-            for gateway in gateways:
-                gateway.exit()
-            raise
-        with self._lock:
-            self._starting.difference_update(spec.id for spec in specs)
+            self._starting.difference_update(gateway.id for gateway in gateways)
             self._gateways += gateways
             occupied.add(self)
-        return gateways
+
+    def _forget(self, specs: list[XSpec], gateways: list[Gateway]) -> None:
+        with self._lock:
+            self._starting.difference_update(spec.id for spec in specs)
+        for gateway in gateways:
+            gateway.exit()
 
     def _has(self, id: str) -> bool:
         return id in self._starting or any(gateway.id == id for gateway in self._gateways)
@@ -224,6 +257,27 @@ class Group:
             if not self._gateways:  # nobody has started one meanwhile
                 return report
 
+    async def aterminate(self, timeout: float | None = None) -> TerminateReport:
+        """terminate() for asyncio. Cancelled, it goes on by itself."""
+        from .event_loop import completed
+
+        report = TerminateReport(([], []))
+        while True:
+            for gateway in self:
+                gateway.exit()
+            killed, survivors = await completed(self._plain_core.start_terminate(timeout))
+            report.killed.extend(killed)
+            report.survivors.extend(survivors)
+            if not self._gateways:
+                return report
+
+    async def __aenter__(self) -> Group:
+        """`async with Group() as group:` terminates it at the end of the block, with a timeout of 1 s."""
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aterminate(timeout=1.0)
+
     def _register_cleanup(self) -> None:
         weak = weakref.WeakMethod(self._cleanup_atexit)
 
@@ -242,4 +296,5 @@ class Group:
 
 default_group = Group()
 makegateway = default_group.makegateway
+amakegateway = default_group.amakegateway
 set_execmodel = default_group.set_execmodel

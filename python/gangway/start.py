@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .channel import Channel
     from .gateway import Gateway
 
 KINDS = ("popen", "ssh", "vagrant_ssh", "socket", "installvia", "unix", "command", "docker", "podman",
@@ -101,7 +102,9 @@ def as_text(value: Any) -> Any:
     return os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
 
 
-def prepare(gateway: Gateway) -> None:
-    """What the worker needs before its first task and the handshake does not carry."""
+def prepare(gateway: Gateway) -> Channel | None:
+    """What the worker needs before its first task and the handshake does not carry: the channel of a task
+    to be waited for, if there is something."""
     if is_green(gateway.spec):
-        gateway.remote_exec(worker_path.SOURCE % worker_path.places()).waitclose()
+        return gateway.remote_exec(worker_path.SOURCE % worker_path.places())
+    return None

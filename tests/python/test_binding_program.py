@@ -19,6 +19,7 @@ WAITS = {
             "print('ready', flush=True)\nwhile True: blocked.send(b'x' * 1000)",
     "remote_status": "os.kill(gateway.info()['pid'], signal.SIGSTOP)\ngateway.remote_status()",
     "join": "gateway.join()",
+    "stacks": "os.kill(gateway.info()['pid'], signal.SIGSTOP)\ngateway.stacks()",
     "interrupt": "channel.interrupt(60)",
     "terminate": "gateway.remote_exec('import time\\nwhile True:\\n try: time.sleep(60)\\n except KeyboardInterrupt: pass')\n"
                  "time.sleep(0.2)\ngroup.terminate(None)",
@@ -191,3 +192,104 @@ try:
 except ProcessLookupError: print("gone", flush=True)
 """, spec)
     assert (code, out, err) == (0, "gone\n", "")
+
+
+def test_a_main_thread_that_waits_is_not_woken_without_need(spec):
+    code, out, err = run_program("""
+def switches():
+    with open("/proc/self/task/%d/status" % os.getpid()) as file:
+        return int(file.read().rsplit("\\nvoluntary_ctxt_switches:", 1)[1].split()[0])
+
+group = _gangway.Group()
+channel = group.start(spec + "//keepalive=off").remote_exec("import time; time.sleep(1.5); channel.send(5)")
+before = switches()
+print(channel.receive())
+print(switches() - before)
+""", spec)
+    assert (code, err) == (0, "")
+    item, woken = out.split()
+    assert item == "5" and int(woken) < 10  # ten times a second are 15
+
+
+def test_a_wakeup_descriptor_of_the_program_stays(spec):
+    code, out, err = run_program("""
+end, start = os.pipe()
+os.set_blocking(start, False)
+group = _gangway.Group()
+channel = group.start(spec).remote_exec("channel.receive()")
+signal.signal(signal.SIGALRM, lambda *_: print("handled", flush=True))
+
+def interrupted(wait):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGALRM)).start()
+    threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT)).start()
+    begin = time.monotonic()
+    try:
+        wait()
+    except KeyboardInterrupt:
+        assert 0.5 < time.monotonic() - begin < 10
+
+interrupted(channel.receive)
+assert signal.set_wakeup_fd(start) == -1  # nothing of ours is left
+interrupted(channel.receive)
+assert os.read(end, 10) == bytes([signal.SIGALRM, signal.SIGINT])
+assert signal.set_wakeup_fd(-1) == start
+
+def handler(*_):
+    signal.set_wakeup_fd(start)
+
+signal.signal(signal.SIGALRM, handler)  # while ours is there
+interrupted(channel.waitclose)
+assert signal.set_wakeup_fd(-1) == start
+""", spec)
+    assert (code, out, err) == (0, "handled\nhandled\n", "")
+
+
+def test_signals_reach_a_main_thread_that_does_not_lead(spec):
+    code, out, err = run_program("""
+group = _gangway.Group()
+gateway = group.start(spec)
+first, second = gateway.remote_exec("channel.receive()"), gateway.remote_exec("channel.receive()")
+
+def lead():
+    try:
+        first.receive()
+    except EOFError:
+        print("ended", flush=True)
+
+thread = threading.Thread(target=lead)
+thread.start()
+time.sleep(0.1)
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    second.receive()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+gateway.kill()
+thread.join()
+""", spec)
+    assert (code, out, err) == (0, "interrupted\nended\n", "")
+
+
+def test_a_forked_child_is_interrupted_as_well(spec):
+    code, out, err = run_program("""
+group = _gangway.Group()
+channel = group.start(spec).remote_exec("channel.receive()")
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    channel.receive()
+except KeyboardInterrupt:
+    pass
+pid = os.fork()
+if pid == 0:
+    own = _gangway.Group()
+    channel = own.start(spec).remote_exec("channel.receive()")
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        channel.receive()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    own.terminate(5)
+    os._exit(0)
+print(os.waitpid(pid, 0)[1])
+""", spec)
+    assert (code, out, err) == (0, "interrupted\n0\n", "")

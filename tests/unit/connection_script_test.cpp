@@ -185,5 +185,73 @@ TEST_F(ScriptedTest, wait_ready_is_patient_and_tells_of_the_end) {
   EXPECT_EQ(failure_of([&] { (void)end->wait_ready(in(patience)); }).code, errc::connection_lost);
 }
 
+// --- waits without a thread
+
+class CountingWaiter final : public detail::ChannelWaiter {
+ public:
+  void wake() override { ++wakes; }
+  std::atomic<int> wakes{0};
+};
+
+TEST_F(ScriptedTest, who_waits_without_a_thread_leaves_nothing_unsent) {
+  start();
+  script->gives(hello);
+  ASSERT_TRUE(end->wait_ready(in(patience)));
+  Channel channel = open(end);
+  for (void (Connection::*wait)(const Connection::ChannelPtr&, detail::ChannelWaiter&) :
+       {&Connection::add_receiver, &Connection::add_end_waiter}) {
+    for (int i = 0; i < 100; ++i) channel.send(i);  // more than go out one by one
+    CountingWaiter waiter;
+    ((*end.connection).*wait)(state_of(channel), waiter);
+    const std::size_t written = script->written().size();
+    EXPECT_TRUE(end->drained());
+    EXPECT_EQ(script->written().size(), written);
+    EXPECT_TRUE(end->remove_waiter(state_of(channel), waiter));
+    EXPECT_FALSE(end->remove_waiter(state_of(channel), waiter));
+  }
+}
+
+TEST_F(ScriptedTest, a_receiver_that_was_woken_and_takes_nothing_passes_it_on) {
+  start();
+  Channel channel = open(end);
+  CountingWaiter first, second;
+  end->pass_on(state_of(channel));  // nothing is there
+  end->add_receiver(state_of(channel), first);
+  end->add_receiver(state_of(channel), second);
+  end->pass_on(state_of(channel));
+  EXPECT_EQ(first.wakes, 0);
+  script->gives(hello + item(ItemKind::integer, 1, number(1)));
+  EXPECT_TRUE(test::eventually([&] { return first.wakes == 1; }));
+  EXPECT_EQ(second.wakes, 0);
+  EXPECT_FALSE(end->remove_waiter(state_of(channel), first));
+  end->pass_on(state_of(channel));
+  EXPECT_EQ(second.wakes, 1);
+  EXPECT_EQ(channel.receive<int>(patience), 1);
+}
+
+TEST_F(ScriptedTest, the_handshake_can_be_waited_for_without_a_thread) {
+  start();
+  CountingWaiter waiter, late, removed;
+  end->add_ready_waiter(waiter);
+  end->add_ready_waiter(removed);
+  EXPECT_TRUE(end->remove_ready_waiter(removed));
+  EXPECT_EQ(waiter.wakes, 0);
+  script->gives(hello);
+  EXPECT_TRUE(test::eventually([&] { return waiter.wakes == 1; }));
+  EXPECT_FALSE(end->remove_ready_waiter(waiter));
+  end->add_ready_waiter(late);
+  EXPECT_EQ(late.wakes, 1);
+  EXPECT_EQ(removed.wakes, 0);
+}
+
+TEST_F(ScriptedTest, a_connection_that_ends_before_its_handshake_tells_who_waits_for_it) {
+  start();
+  CountingWaiter waiter;
+  end->add_ready_waiter(waiter);
+  script->gives_end();
+  EXPECT_TRUE(test::eventually([&] { return waiter.wakes == 1; }));
+  EXPECT_EQ(failure_of([&] { (void)end->wait_ready(in(patience)); }).code, errc::connection_lost);
+}
+
 }  // namespace
 }  // namespace gangway::testing

@@ -68,11 +68,19 @@ def test_set_execmodel_is_refused_while_there_are_gateways(group):
     group.set_execmodel("thread")
 
 
-@pytest.mark.better("local green threads are execnet's")
-def test_green_models_are_refused_here():
-    with pytest.raises(ValueError, match="set_execmodel\\('thread', 'gevent'\\)"):
-        execnet.Group(execmodel="gevent")
-    execnet.Group().set_execmodel("thread", "gevent")
+@pytest.mark.parametrize("model", ["gevent", "eventlet"])
+def test_green_models(run, model):
+    pytest.importorskip(model)
+    done = run("""
+import execnet, sys
+group = execnet.Group(execmodel=sys.argv[1])
+print(group.execmodel, group.remote_execmodel)
+group.set_execmodel("thread")
+group.set_execmodel("thread", sys.argv[1])
+print(group.execmodel, group.remote_execmodel)
+""", model)
+    assert done.out == "<ExecModel '{0}'> <ExecModel '{0}'>\n<ExecModel 'thread'> <ExecModel '{0}'>\n".format(model)
+    assert (done.err, done.status) == ("", 0)
 
 
 @pytest.mark.parametrize("spec", [None, ""])

@@ -23,7 +23,8 @@ def stub(module):
 
 
 def names(body):
-    return {node.name: node for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    named = {node.name: node for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    return {**named, **{node.target.id: node for node in body if isinstance(node, ast.AnnAssign)}}
 
 
 def test_classes(module, stub):
@@ -31,7 +32,7 @@ def test_classes(module, stub):
         if isinstance(node, ast.ClassDef):
             found = {key for key in vars(getattr(module, name)) if not key.startswith("_")}
             assert found == {key for key in names(node.body) if not key.startswith("_")}
-        else:
+        elif isinstance(node, ast.FunctionDef):
             assert callable(getattr(module, name))
 
 
