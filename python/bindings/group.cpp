@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdlib>
 #include <mutex>
 
 #include "python/bindings/gateway.hpp"
@@ -12,6 +13,19 @@ namespace {
 std::vector<std::weak_ptr<Group>>& groups() {
   static auto* const all = new std::vector<std::weak_ptr<Group>>;
   return *all;
+}
+
+// Large items into memory that was used before: for 1 MiB the fresh pages took 0.7 ms of processor time, the
+// rest 0.15. The C library gives no block back to the system, and keeps twice that, up to the largest one that
+// it has seen freed. So programs with large items keep 32 MiB; an environment that says otherwise
+// (mallopt(3)) is obeyed.
+void keep_freed_memory() {
+  static const bool done = [] {
+    void* volatile block = std::malloc(std::size_t{16} << 20);  // no page of it is touched
+    std::free(block);
+    return true;
+  }();
+  (void)done;
 }
 
 // A gateway that nobody waits for any more when it has started must not stay.
@@ -51,6 +65,7 @@ PyGroup::~PyGroup() {
 }
 
 std::unique_ptr<PyGateway> PyGroup::start(const std::string& spec, py::object spec_object) {
+  keep_freed_memory();
   const auto start = std::make_shared<Start>();
   try {
     Gateway gateway = run_interruptibly([group = group_, spec, start] {
