@@ -17,6 +17,9 @@ constexpr std::int64_t protocol_major = 1;
 constexpr std::int64_t protocol_minor = 0;
 constexpr std::string_view version = "0.1.0";
 
+// Where there is no native agent and the spec does not name an interpreter.
+constexpr std::string_view usual_python = "python3";
+
 // What a shell or exec gives back when there is no such program, or it cannot be run.
 constexpr int exit_not_found = 127;
 constexpr int exit_not_executable = 126;
@@ -35,7 +38,7 @@ ExecModel execmodel_of(const XSpec& spec) {
   const ExecModel model = spec.execmodel().value_or(ExecModel::thread);
   // The embedded interpreter waits in C++, which no hub of green threads knows of.
   const bool green = model == ExecModel::gevent || model == ExecModel::eventlet;
-  if (green && spec.python_command().empty())
+  if (green && Bootstrap::is_native(spec))
     spec.reject("execmodel", "the native agent has no green threads; python=python3 takes an interpreter that has " +
                                  std::string(to_string(model)));
   return model;
@@ -44,25 +47,24 @@ ExecModel execmodel_of(const XSpec& spec) {
 }  // namespace
 
 Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
-  if (spec.kind() != TransportKind::popen)
-    spec.reject(to_string(spec.kind()), "this version can start popen gateways only");
-  if (spec.has("via")) spec.reject("via", "this version can start popen gateways only");
   // Ask for every value now: a bad one must not be found after the process has started.
   (void)execmodel_of(spec);
   (void)hello();
   (void)settings();
-  argv_ = spec.python_command();
-  if (argv_.empty()) {
+  if (is_native(spec)) {
     argv_ = {native_agent_path()};
     if (spec.dont_write_bytecode()) argv_.emplace_back("-B");
     return;
   }
+  argv_ = spec.python_command();
+  if (argv_.empty()) argv_ = {std::string(usual_python)};
   argv_.emplace_back("-u");
   if (spec.dont_write_bytecode()) argv_.emplace_back("-B");
   argv_.emplace_back("-c");
   // On this machine: not deflated, and compiled already for the likeliest interpreter.
-  argv_.emplace_back(portable_local_stage0);
-  first_bytes_ = portable_local_bundle;
+  const bool local = spec.kind() == TransportKind::popen && !spec.has("via");
+  argv_.emplace_back(local ? portable_local_stage0 : portable_stage0);
+  first_bytes_ = local ? portable_local_bundle : portable_bundle;
 }
 
 bool Bootstrap::is_native(const XSpec& spec) {

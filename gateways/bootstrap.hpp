@@ -18,13 +18,14 @@ namespace gangway::detail {
 
 class Bootstrap {
  public:
-  /// Throws SpecError for what this version cannot start, StartError when there is no
+  /// Throws SpecError for a value that its key cannot have, StartError when there is no
   /// native agent to be found.
   explicit Bootstrap(const XSpec& spec);
 
   /// Whether the spec asks for the native agent on this machine.
   [[nodiscard]] static bool is_native(const XSpec& spec);
 
+  /// The command line of the agent, for the machine on which it is to run.
   [[nodiscard]] const std::vector<std::string>& argv() const noexcept { return argv_; }
   /// Whether a fork of an agent that has started Python already would be the same (warm_start.hpp).
   [[nodiscard]] bool may_be_forked() const;

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "agent_bundle.hpp"
+#include "core/error_text.hpp"
 #include "core/escape.hpp"
 #include "core/trace.hpp"
 #include "gateways/line_writer.hpp"
@@ -32,17 +33,14 @@ std::string_view last_lines(std::string_view text) {
 
 }  // namespace
 
-GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, WarmStart& warm, XSpec spec, const std::string& cookie,
-                           std::function<void()> on_exit)
-    : runtime_(std::move(runtime)),
+GatewayState::GatewayState(const TransportContext& context, XSpec spec, std::function<void()> on_exit)
+    : runtime_(context.runtime),
       spec_(std::move(spec)),
       id_(spec_.id().value_or("")),
       bootstrap_(spec_),
       start_deadline_(Clock::now() + spec_.connect_timeout()),
-      process_(std::make_shared<PopenProcess>(
-          *runtime_, bootstrap_.argv(), std::vector<std::pair<std::string, std::string>>{{"GANGWAY_COOKIE", cookie}},
-          bootstrap_.may_be_forked() ? &warm : nullptr)),
-      connection_(std::make_shared<Connection>(runtime_, process_->take_stream(), bootstrap_.settings())),
+      transport_(open_transport(context, spec_, bootstrap_)),
+      connection_(std::make_shared<Connection>(runtime_, transport_->take_stream(), bootstrap_.settings())),
       output_(spec_.stdout_mode() == OutputMode::callback || spec_.stderr_mode() == OutputMode::callback
                   ? std::make_shared<OutputQueue>()
                   : nullptr),
@@ -51,10 +49,9 @@ GatewayState::GatewayState(std::shared_ptr<Runtime> runtime, WarmStart& warm, XS
       ticker_(runtime_->io()),
       patience_(runtime_->io()) {}
 
-std::shared_ptr<GatewayState> GatewayState::launch(std::shared_ptr<Runtime> runtime, WarmStart& warm, XSpec spec,
-                                                   const std::string& cookie, std::function<void()> on_exit) {
-  std::shared_ptr<GatewayState> state(
-      new GatewayState(std::move(runtime), warm, std::move(spec), cookie, std::move(on_exit)));
+std::shared_ptr<GatewayState> GatewayState::launch(const TransportContext& context, XSpec spec,
+                                                   std::function<void()> on_exit) {
+  std::shared_ptr<GatewayState> state(new GatewayState(context, std::move(spec), std::move(on_exit)));
   state->start();
   return state;
 }
@@ -62,16 +59,16 @@ std::shared_ptr<GatewayState> GatewayState::launch(std::shared_ptr<Runtime> runt
 // In a forked child everything here is a copy of the parent's: nothing is closed in order.
 GatewayState::~GatewayState() {
   if (output_) output_->abandon();
-  if (!fork_.in_child()) process_->close();
+  if (!fork_.in_child()) transport_->close();
 }
 
 void GatewayState::start() {
-  trace::log("gateway ", id_, ": started pid ", process_->pid());
+  trace::log("gateway ", id_, ": started, ", transport_->description());
   const OutputReader::Sinks sinks{sink_for(OutputStream::out, spec_.stdout_mode()),
                                   sink_for(OutputStream::err, spec_.stderr_mode())};
-  process_->watch(
+  transport_->watch(
       [weak = weak_from_this()] {
-        if (const auto self = weak.lock()) self->on_process_exit();
+        if (const auto self = weak.lock()) self->on_transport_end();
       },
       id_, sinks.err);
   connection_->start(weak_from_this(), bootstrap_.nonce(), Bytes(bootstrap_.first_bytes()), bootstrap_.hello());
@@ -114,7 +111,7 @@ void GatewayState::wait_ready() {
   if (connection_->wait_ready(start_deadline_)) return;
   ConnectionEnd end{errc::bootstrap_timeout,
                     "the agent did not answer within " + std::to_string(spec_.connect_timeout().count()) + " ms",
-                    process_->death()};
+                    transport_->death()};
   const std::string noise = connection_->noise();
   {
     const std::lock_guard lock(mutex_);  // its HELLO may arrive just now
@@ -123,7 +120,7 @@ void GatewayState::wait_ready() {
   if (const auto shown = last_lines(end.death.stderr_tail); !shown.empty())
     end.text += "\nstderr:\n" + escape_for_display(shown);
   connection_->finish(end);
-  process_->ask_keeper();
+  transport_->ask_keeper();
   throw_error(end.code, "gateway " + id_ + ": " + end.text);
 }
 
@@ -137,7 +134,7 @@ std::optional<std::string> GatewayState::on_hello(const Value& hello) {
   const std::lock_guard lock(mutex_);
   if (auto reason = bootstrap_.on_hello(hello)) return reason;
   connection_->set_peer_max_item(bootstrap_.peer_max_item());
-  process_->set_worker(static_cast<pid_t>(bootstrap_.info().pid));
+  transport_->set_worker(static_cast<pid_t>(bootstrap_.info().pid));
   return {};
 }
 
@@ -193,14 +190,14 @@ void GatewayState::on_stream_end(ConnectionEnd end) {
   }
   // An agent that was asked to end may let its tasks finish; terminate() and the keeper
   // see to it that this does not take for ever.
-  if (process_->ended())
+  if (transport_->ended())
     conclude();
   else
     after(exit_patience, asked ? &GatewayState::conclude : &GatewayState::ask_keeper);
 }
 
-void GatewayState::on_process_exit() {
-  trace::log("gateway ", id_, ": process ended");
+void GatewayState::on_transport_end() {
+  trace::log("gateway ", id_, ": transport ended");
   bool stream_ended;
   {
     const std::lock_guard lock(mutex_);
@@ -212,50 +209,68 @@ void GatewayState::on_process_exit() {
     after(exit_patience, &GatewayState::conclude);  // its last words are still in the pipe
 }
 
-// `what` after `time`, and conclude() if even that does not bring the end.
+// `what` after `time`, and conclude() if even that does not bring the end. At once when there
+// is no memory to wait with.
 void GatewayState::after(std::chrono::milliseconds time, void (GatewayState::*what)()) {
-  const std::lock_guard lock(mutex_);
-  patience_.expires_after(time);
-  patience_.async_wait([weak = weak_from_this(), what](boost::system::error_code error) {
-    const auto self = weak.lock();
-    if (error || !self) return;
-    ((*self).*what)();
-    if (what != &GatewayState::conclude) self->after(kill_patience, &GatewayState::conclude);
-  });
+  try {
+    const std::lock_guard lock(mutex_);
+    patience_.expires_after(time);
+    patience_.async_wait([weak = weak_from_this(), what](boost::system::error_code error) {
+      const auto self = weak.lock();
+      if (error || !self) return;
+      ((*self).*what)();
+      if (what != &GatewayState::conclude) self->after(kill_patience, &GatewayState::conclude);
+    });
+  } catch (const std::bad_alloc&) {
+    transport_->ask_keeper();
+    conclude();
+  }
 }
 
 void GatewayState::conclude() {
-  ConnectionEnd end{errc::connection_lost, "the connection was lost", {}};
+  ConnectionEnd end{errc::connection_lost, {}, {}};
   bool asked;
   {
     const std::lock_guard lock(mutex_);
-    if (stream_end_) end = *stream_end_;
+    if (stream_end_) end = std::exchange(*stream_end_, {stream_end_->code, {}, {}});
     asked = asked_to_end_;
     ticker_.cancel();
-    if (process_->ended()) patience_.cancel();
+    if (transport_->ended()) patience_.cancel();
   }
-  end.death = process_->death();
   if (!connection_->finished()) {
-    if (asked && end.code == errc::connection_lost) {
-      end.code = errc::terminated;
-      end.text = "the gateway was terminated";
-    } else if (!connection_->ready()) {
-      const std::string noise = connection_->noise();
-      const std::lock_guard lock(mutex_);
-      end = bootstrap_.explain(std::move(end), noise);
-    } else if (end.death.known()) {
-      end.text += ": " + end.death.summary();
-    }
-    end.text = "gateway " + id_ + ": " + end.text;
-    const auto shown = last_lines(end.death.stderr_tail);
-    if (!asked && !shown.empty()) end.text += "\nlast lines of its stderr:\n" + escape_for_display(shown);
-    trace::log(end.text);
+    end.text = text_from([&] {
+      describe(end, asked);
+      return std::move(end.text);
+    });
     connection_->finish(std::move(end));
   }
-  if (process_->ended()) process_->close();
+  if (transport_->ended()) transport_->close();
   const std::lock_guard lock(mutex_);
-  concluded_ = process_->ended();
+  concluded_ = transport_->ended();
   wake_waiters();
+}
+
+// Code, text and death record for the user.
+void GatewayState::describe(ConnectionEnd& end, bool asked) {
+  end.death = transport_->death();
+  if (end.text.empty()) end.text = "the connection was lost";
+  if (asked && end.code == errc::connection_lost) {
+    end.code = errc::terminated;
+    end.text = "the gateway was terminated";
+  } else if (auto failure = transport_->failure()) {
+    end.code = failure->code;
+    end.text = std::move(failure->text);
+  } else if (!connection_->ready()) {
+    const std::string noise = connection_->noise();
+    const std::lock_guard lock(mutex_);
+    end = bootstrap_.explain(std::move(end), noise);
+  } else if (end.death.known()) {
+    end.text += ": " + end.death.summary();
+  }
+  end.text = "gateway " + id_ + ": " + end.text;
+  const auto shown = last_lines(end.death.stderr_tail);
+  if (!asked && !shown.empty()) end.text += "\nlast lines of its stderr:\n" + escape_for_display(shown);
+  trace::log(end.text);
 }
 
 void GatewayState::exit() noexcept {
@@ -276,11 +291,11 @@ void GatewayState::exit() noexcept {
 
 DeathRecord GatewayState::death() {
   check_process();
-  return process_->death();
+  return transport_->death();
 }
 
 void GatewayState::kill() noexcept {
-  if (!fork_.in_child()) process_->kill();
+  if (!fork_.in_child()) transport_->kill();
 }
 
 void GatewayState::wake_waiters() {
@@ -313,8 +328,8 @@ bool GatewayState::wait_gone(Deadline deadline) {
 bool GatewayState::enforce(Termination& termination) {
   switch (termination.resume(gone(), Clock::now())) {
     case Termination::Action::wait: return false;
-    case Termination::Action::ask_keeper: process_->ask_keeper(); return false;
-    case Termination::Action::kill: process_->kill(); return false;
+    case Termination::Action::ask_keeper: transport_->ask_keeper(); return false;
+    case Termination::Action::kill: transport_->kill(); return false;
     case Termination::Action::give_up:
     case Termination::Action::done: return true;
   }

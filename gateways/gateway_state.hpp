@@ -1,4 +1,4 @@
-// What all copies of a Gateway share: the process, the connection, and the story of its
+// What all copies of a Gateway share: the transport, the connection, and the story of its
 // end.
 //
 // Lives as long as the group, a handle, or the connection needs it. Thread rule: any
@@ -20,18 +20,17 @@
 #include "core/fork_guard.hpp"
 #include "gateways/bootstrap.hpp"
 #include "gateways/liveness.hpp"
+#include "gateways/open_transport.hpp"
 #include "gateways/output_queue.hpp"
-#include "gateways/popen_process.hpp"
 #include "gateways/termination.hpp"
 
 namespace gangway::detail {
 
 class GatewayState final : public Connection::Owner, public std::enable_shared_from_this<GatewayState> {
  public:
-  /// Starts the process and writes bootstrap and HELLO, without waiting for an answer.
+  /// Opens the transport and writes bootstrap and HELLO, without waiting for an answer.
   /// Throws SpecError, StartError. `on_exit` is called by exit(), once.
-  [[nodiscard]] static std::shared_ptr<GatewayState> launch(std::shared_ptr<Runtime> runtime, WarmStart& warm,
-                                                            XSpec spec, const std::string& cookie,
+  [[nodiscard]] static std::shared_ptr<GatewayState> launch(const TransportContext& context, XSpec spec,
                                                             std::function<void()> on_exit);
   ~GatewayState() override;
 
@@ -52,19 +51,18 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   /// Open channels; that of the output is not counted.
   [[nodiscard]] std::size_t live_channels();
   [[nodiscard]] DeathRecord death();
-  [[nodiscard]] pid_t pid() const noexcept { return process_->pid(); }
+  [[nodiscard]] pid_t pid() const noexcept { return transport_->pid(); }
 
   void exit() noexcept;
   void kill() noexcept;
-  /// Gone: the connection has ended and the process was reaped.
+  /// Gone: the connection has ended, and the transport, too.
   [[nodiscard]] bool gone();
   [[nodiscard]] bool wait_gone(Deadline deadline);
   /// Drives the end of an agent that was asked to go. True when there is nothing more to do.
   [[nodiscard]] bool enforce(Termination& termination);
 
  private:
-  GatewayState(std::shared_ptr<Runtime> runtime, WarmStart& warm, XSpec spec, const std::string& cookie,
-               std::function<void()> on_exit);
+  GatewayState(const TransportContext& context, XSpec spec, std::function<void()> on_exit);
   void start();
   [[nodiscard]] std::shared_ptr<OutputSink> sink_for(OutputStream stream, OutputMode mode) const;
 
@@ -73,10 +71,11 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   void on_pong() override;
   void on_stream_end(ConnectionEnd end) override;
 
-  void on_process_exit();
+  void on_transport_end();
   void after(std::chrono::milliseconds time, void (GatewayState::*what)());
-  void ask_keeper() { process_->ask_keeper(); }
+  void ask_keeper() { transport_->ask_keeper(); }
   void conclude();
+  void describe(ConnectionEnd& end, bool asked);
   void tick();
   void wake_waiters();
 
@@ -86,7 +85,7 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   const ForkGuard fork_;
   Bootstrap bootstrap_;  // written by on_hello only, under mutex_
   const Clock::time_point start_deadline_;
-  const std::shared_ptr<PopenProcess> process_;
+  const std::shared_ptr<Transport> transport_;
   const std::shared_ptr<Connection> connection_;
   const std::shared_ptr<OutputQueue> output_;  // none unless a stream is `callback`
 

@@ -31,7 +31,7 @@ constexpr std::chrono::milliseconds last_lines_patience{200};
 struct Group::State {
   const std::shared_ptr<detail::Runtime> runtime = detail::Runtime::shared();
   const std::shared_ptr<detail::WarmStart> warm = std::make_shared<detail::WarmStart>(runtime);
-  const std::string cookie = detail::agent_cookie();
+  detail::TransportContext transports;  // set when the group is made, then constant
   const detail::ForkGuard fork;
 
   std::mutex mutex;
@@ -60,7 +60,16 @@ struct Group::State {
   }
 };
 
-Group::Group() : state_(std::make_shared<State>()) {}
+Group::Group() : state_(std::make_shared<State>()) {
+  const auto member = [weak = std::weak_ptr(state_)](std::string_view id) -> GatewayPtr {
+    const auto state = weak.lock();
+    if (!state) return nullptr;
+    const auto lock = state->lock();
+    const auto found = state->find(id);
+    return found == state->members.end() ? nullptr : *found;
+  };
+  state_->transports = {state_->runtime, state_->warm, detail::agent_cookie(), member};
+}
 
 // The destructor ends what has started when a later one fails.
 Group::Group(const std::vector<std::string>& specs, std::string_view execmodel) : Group() {
@@ -133,8 +142,7 @@ GatewayPtr Group::launch(XSpec& spec) {
     if (gateway) state_->members.push_back(gateway);
   };
   try {
-    gateway = GatewayState::launch(state_->runtime, *state_->warm, spec, state_->cookie,
-                                   [state = std::weak_ptr(state_), id] { leave(state, id); });
+    gateway = GatewayState::launch(state_->transports, spec, [state = std::weak_ptr(state_), id] { leave(state, id); });
   } catch (...) {
     launched();
     state_->warm->end_server();

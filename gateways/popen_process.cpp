@@ -52,9 +52,9 @@ PopenProcess::PopenProcess(Runtime& runtime, std::vector<std::string> argv,
   exited_.assign(copy);
 }
 
-void PopenProcess::watch(std::function<void()> on_exit, std::string gateway, std::shared_ptr<OutputSink> sink) {
+void PopenProcess::watch(std::function<void()> on_end, std::string gateway, std::shared_ptr<OutputSink> sink) {
   const std::lock_guard lock(mutex_);
-  on_exit_ = std::move(on_exit);
+  on_end_ = std::move(on_end);
   stderr_->start(std::move(gateway), std::move(sink));
   wait_for_exit();
 }
@@ -69,7 +69,7 @@ void PopenProcess::wait_for_exit() {
 }
 
 void PopenProcess::poll() {
-  std::function<void()> on_exit;
+  std::function<void()> on_end;
   {
     const std::lock_guard lock(mutex_);
     if (child_ && child_.has_ended()) {
@@ -78,9 +78,9 @@ void PopenProcess::poll() {
       if (status && status->signal == SIGKILL && !killed_here_ && oom_kills_before_)
         out_of_memory_ = oom_kills() > oom_kills_before_;
     }
-    if (child_.status()) on_exit = std::exchange(on_exit_, nullptr);
+    if (child_.status()) on_end = std::exchange(on_end_, nullptr);
   }
-  if (on_exit) on_exit();
+  if (on_end) on_end();
 }
 
 bool PopenProcess::ended() {

@@ -18,38 +18,38 @@
 #include "gateways/fd_stream.hpp"
 #include "gateways/oom_kills.hpp"
 #include "gateways/stderr_pump.hpp"
+#include "gateways/transport.hpp"
 #include "gateways/warm_start.hpp"
 
 namespace gangway::detail {
 
-class PopenProcess : public std::enable_shared_from_this<PopenProcess> {
+class PopenProcess final : public Transport, public std::enable_shared_from_this<PopenProcess> {
  public:
   /// `warm`: who starts it, if it may be forked. Throws SpawnError.
   PopenProcess(Runtime& runtime, std::vector<std::string> argv,
                std::vector<std::pair<std::string, std::string>> extra_env, WarmStart* warm = nullptr);
 
-  [[nodiscard]] std::unique_ptr<ByteStream> take_stream() { return std::move(stream_); }
-  /// `on_exit` is called once, when the process has ended and was reaped. What it writes to its
-  /// stderr goes to `sink`, as of this gateway.
-  void watch(std::function<void()> on_exit, std::string gateway, std::shared_ptr<OutputSink> sink);
+  [[nodiscard]] std::unique_ptr<ByteStream> take_stream() override { return std::move(stream_); }
+  void watch(std::function<void()> on_end, std::string gateway, std::shared_ptr<OutputSink> sink) override;
 
-  /// The agent's own pid, as it says. Believed only if that process is the keeper's child.
-  void set_worker(pid_t pid);
-  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
-  [[nodiscard]] bool ended();
+  /// Believed only if that process is the keeper's child.
+  void set_worker(pid_t pid) override;
+  [[nodiscard]] pid_t pid() const noexcept override { return pid_; }
+  [[nodiscard]] std::string description() const override { return "pid " + std::to_string(pid_); }
+  /// Ended and reaped.
+  [[nodiscard]] bool ended() override;
   /// With the end of stderr, as far as that is there now.
-  [[nodiscard]] DeathRecord death();
+  [[nodiscard]] DeathRecord death() override;
 
   /// Tells the keeper to kill the agent's process group.
-  void ask_keeper() noexcept;
+  void ask_keeper() noexcept override;
   /// Kills the agent's group and the keeper's, now.
-  void kill() noexcept;
-  /// Reaps if it has ended. For those who cannot wait for the leading thread's news.
-  void poll();
-  void close() noexcept;
+  void kill() noexcept override;
+  void close() noexcept override;
 
  private:
   void wait_for_exit();
+  void poll();
 
   std::mutex mutex_;
   ChildProcess child_;
@@ -59,7 +59,7 @@ class PopenProcess : public std::enable_shared_from_this<PopenProcess> {
   boost::asio::posix::stream_descriptor exited_;  // a copy of the pidfd
   std::unique_ptr<ByteStream> stream_;
   std::shared_ptr<StderrPump> stderr_;
-  std::function<void()> on_exit_;
+  std::function<void()> on_end_;
   bool killed_here_ = false;
   const std::optional<std::uint64_t> oom_kills_before_ = oom_kills();
   std::optional<bool> out_of_memory_;  // once it was killed by somebody else

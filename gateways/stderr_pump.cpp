@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 #include <gangway/error.hpp>
 #include <gangway/limits.hpp>
+
+#include "core/trace.hpp"
 
 namespace gangway::detail {
 
@@ -51,19 +54,48 @@ bool StderrPump::read_some() noexcept {
   do size = ::read(from_.native_handle(), buffer.data(), buffer.size());
   while (size < 0 && errno == EINTR);
   if (size > 0) {
-    const std::string_view text(buffer.data(), static_cast<std::size_t>(size));
-    pending_.append(text);
-    tail_.append(text);
-    if (tail_.size() > limits::stderr_tail) tail_.erase(0, tail_.size() - limits::stderr_tail);
+    try {
+      const std::string_view text(buffer.data(), static_cast<std::size_t>(size));
+      pending_.append(text);
+      tail_.append(text);
+      if (tail_.size() > limits::stderr_tail) tail_.erase(0, tail_.size() - limits::stderr_tail);
+    } catch (const std::bad_alloc&) {
+      drop_pending();
+    }
     return true;
   }
   if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
-  ended_ = true;
-  if (!pending_.empty() && pending_.back() != '\n') pending_ += '\n';
+  end();
   return false;
 }
 
-bool StderrPump::pass_on() {
+void StderrPump::end() noexcept {
+  ended_ = true;
+  if (pending_.empty() || pending_.back() == '\n') return;
+  try {
+    pending_ += '\n';
+  } catch (const std::bad_alloc&) {
+    pending_.back() = '\n';
+  }
+}
+
+// A stderr that nobody reads would hold up the process that writes it.
+void StderrPump::drop_pending() noexcept {
+  trace::log("gateway ", gateway_, ": no memory for ", pending_.size(), " bytes of its stderr");
+  pending_.clear();
+}
+
+bool StderrPump::pass_on() noexcept {
+  try {
+    return offer_lines();
+  } catch (const std::exception&) {  // memory, most likely
+    drop_pending();
+    return true;
+  }
+}
+
+// False when there is no room for them now.
+bool StderrPump::offer_lines() {
   if (refused_) return false;
   const std::size_t end = pending_.rfind('\n');
   const std::size_t whole = end != std::string::npos ? end + 1 : pending_.size() >= longest_line ? pending_.size() : 0;
@@ -93,9 +125,12 @@ void StderrPump::drain() noexcept {
 
 void StderrPump::close() noexcept {
   const std::lock_guard lock(mutex_);
-  ended_ = true;
-  if (!pending_.empty() && pending_.back() != '\n') pending_ += '\n';
-  if (!pending_.empty() && sink_) sink_->push({gateway_, 0, OutputStream::err, std::exchange(pending_, {})});
+  end();
+  try {
+    if (!pending_.empty() && sink_) sink_->push({gateway_, 0, OutputStream::err, std::exchange(pending_, {})});
+  } catch (const std::exception&) {
+    drop_pending();
+  }
   boost::system::error_code ignored;
   from_.close(ignored);
 }

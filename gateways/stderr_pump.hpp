@@ -34,7 +34,10 @@ class StderrPump : public std::enable_shared_from_this<StderrPump> {
   /// False at the end of the stream, or when nothing is there now.
   bool read_some() noexcept;
   /// Passes on the whole lines of pending_. False: the sink is full.
-  bool pass_on();
+  bool pass_on() noexcept;
+  bool offer_lines();
+  void drop_pending() noexcept;
+  void end() noexcept;
   void on_room();
 
   std::mutex mutex_;
