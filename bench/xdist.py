@@ -1,12 +1,14 @@
 """Is a test suite with pytest-xdist on Gangway as fast as on Debian's execnet?"""
+import dataclasses
+
 from support.harness import Line, Question, main, ours_in_python, peer
 
 QUESTION = Question(
     "xdist",
-    [peer("xdist", "run"), *ours_in_python("xdist", "run")],
+    [dataclasses.replace(peer("xdist", "run"), name="execnet"), *ours_in_python("xdist", "run")],
     [
-        Line("pytest -n2, one test", "one", "s", "xdist", "<= 1.0x", "<= 1.0x"),
-        Line("pytest -n2, 2,000 tests", "many", "s", "xdist", "<= 1.0x", "<= 1.0x"),
+        Line("pytest -n2, one test", "one", "s", "execnet", "<= 1.0x", "<= 1.0x"),
+        Line("pytest -n2, 2,000 tests", "many", "s", "execnet", "<= 1.0x", "<= 1.0x"),
     ],
 )
 

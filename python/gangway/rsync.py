@@ -247,10 +247,12 @@ class Sending:
         with open(opened, "rb") as file:
             # As it is now: what is written to it later changes its time, and the next run sees that.
             about = (number, known.name, stat.S_IMODE(status.st_mode), status.st_mtime_ns)
-            content = file.read(PIECE)
+            size = min(PIECE, status.st_size + 1)  # room for 1 MiB takes longer than to read a small file
+            content = file.read(size)
+            more = len(content) == size
             digest = None
             if any(has is not None for _, has in wanted):
-                digest, content = self.digest_of(file, content)
+                digest, content, more = self.digest_of(file, content, more)
             others = []
             for target, has in wanted:
                 if has is not None and has == digest:
@@ -259,26 +261,27 @@ class Sending:
                     self.rsync._report_send_file(target.gateway, self.source.relative(known))
                     others.append(target)
             if others:
-                self.send_content(others, known, about, file, content)
+                self.send_content(others, known, about, file, content, more)
 
     def nofollow(self) -> int:
         return 0 if self.source.is_file else os.O_NOFOLLOW
 
-    def digest_of(self, file: BinaryIO, content: bytes) -> tuple[bytes, bytes]:
-        """SHA-256 of the file that begins with `content`, and that again: a large one is read twice, since
-        what it is compared with is known at its end only."""
+    def digest_of(self, file: BinaryIO, content: bytes, more: bool) -> tuple[bytes, bytes, bool]:
+        """SHA-256 of the file that begins with `content`, and these two again: a large one is read twice,
+        since what it is compared with is known at its end only."""
         digest = hashlib.sha256(content)
-        if len(content) < PIECE:
-            return digest.digest(), content
+        if not more:
+            return digest.digest(), content, False
         piece = file.read(PIECE)
         while piece:
             digest.update(piece)
             piece = file.read(PIECE)
         file.seek(0)
-        return digest.digest(), file.read(PIECE)
+        return digest.digest(), file.read(PIECE), True
 
-    def send_content(self, targets: list[Target], known: File, about: tuple, file: BinaryIO, content: bytes) -> None:
-        following = file.read(PIECE) if len(content) == PIECE else b""
+    def send_content(self, targets: list[Target], known: File, about: tuple, file: BinaryIO, content: bytes,
+                     more: bool) -> None:
+        following = file.read(PIECE) if more else b""
         for target in targets:
             target.send(("file", known.parts, (*about, content, bool(following))))
         while following:

@@ -173,10 +173,12 @@ class Destination:
     def publish(self, parts, temporary, name):
         """The temporary file gets its name, in place of whatever has it."""
         fd = self.enter(parts)
-        if is_directory(fd, name):
+        try:
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+        except IsADirectoryError:
             self.remove(parts, name)
             fd = self.enter(parts)
-        os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
 
 
 class Receiver:
@@ -185,6 +187,7 @@ class Receiver:
         self.start = os.fsencode(begin)  # the working directory; tasks may change it
         self.destination = None
         self.only_name = None  # with a file for a source
+        self.temporary = b".gw~" + os.urandom(8).hex().encode()  # there is one at a time
         self.delete = options["delete"]
         self.known = set()  # names of the directory whose listing comes, as long as it does
         self.number = 0  # of the next file in the listing; the sender counts as well
@@ -284,7 +287,7 @@ class Receiver:
     def on_file(self, parts, number, name, mode, mtime, content, more):
         name = self.name_of(name)
         fd = self.destination.enter(parts)
-        temporary = b".gw~" + os.urandom(8).hex().encode()
+        temporary = self.temporary
         out = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW, 0o600, dir_fd=fd)
         try:
             with open(out, "wb", buffering=0) as file:
@@ -309,7 +312,7 @@ class Receiver:
         status = status_of(fd, name)
         if status is not None and stat.S_ISLNK(status.st_mode) and os.readlink(name, dir_fd=fd) == target:
             return
-        temporary = b".gw~" + os.urandom(8).hex().encode()
+        temporary = self.temporary
         os.symlink(target, temporary, dir_fd=fd)
         try:
             self.destination.publish(parts, temporary, name)
