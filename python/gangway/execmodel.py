@@ -67,8 +67,12 @@ class ExecModel:
     def RLock(self):
         return threading.RLock()
 
-    def Event(self) -> threading.Event:
+    def Event(self) -> Any:
         return threading.Event()
+
+    def Condition(self) -> Any:
+        """A context manager with wait_for(predicate, timeout=None) and notify_all(), like threading's."""
+        return threading.Condition()
 
     # What waits of the package are like in this model.
 
