@@ -67,8 +67,12 @@ class ExecModel:
     def RLock(self):
         return threading.RLock()
 
-    def Event(self) -> threading.Event:
+    def Event(self) -> Any:
         return threading.Event()
+
+    def Condition(self) -> Any:
+        """A context manager with wait_for(predicate, timeout=None) and notify_all(), like threading's."""
+        return threading.Condition()
 
     # What waits of the package are like in this model.
 
@@ -116,7 +120,7 @@ class RemoteExecModel:
 
 def get_remote_execmodel(backend: str | ExecModel) -> ExecModel | RemoteExecModel:
     """The model of gateways by its name. ValueError for an unknown one."""
-    return RemoteExecModel(backend) if backend in GREEN else get_execmodel(backend)
+    return RemoteExecModel(backend) if isinstance(backend, str) and backend in GREEN else get_execmodel(backend)
 
 
 # The error of a task that main_thread_only refuses (python/agent/task.py; a test compares them).

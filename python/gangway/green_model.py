@@ -8,12 +8,46 @@ import types
 from . import green
 from .execmodel import ExecModel
 from .green_channel import EventletChannel, GeventChannel
+from .safe_terminate import countdown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
     from . import _gangway
+
+
+class Condition:
+    """As much of threading.Condition as ExecModel.Condition promises."""
+
+    def __init__(self, model: ExecModel) -> None:
+        self._model = model
+        self._lock = model.RLock()
+        self._waiting: list = []
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+    def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+        rest = countdown(timeout)
+        while not (result := predicate()) and rest() != 0:
+            event = self._model.Event()
+            self._waiting.append(event)
+            self._lock.release()
+            try:
+                event.wait(rest())
+            finally:
+                self._lock.acquire()
+                if event in self._waiting:
+                    self._waiting.remove(event)
+        return result
+
+    def notify_all(self) -> None:
+        while self._waiting:
+            self._waiting.pop().set()
 
 
 class GreenModel(ExecModel):
@@ -66,6 +100,9 @@ class GreenModel(ExecModel):
 
     def Event(self):
         return importlib.import_module(self._event).Event()
+
+    def Condition(self):
+        return Condition(self)
 
     def adapt(self, core: _gangway.Group) -> Any:
         return green.GreenGroup(core, self._port)

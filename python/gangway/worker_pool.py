@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 
 from .execmodel import ExecModel, get_execmodel
@@ -15,9 +14,9 @@ if TYPE_CHECKING:
 class Reply:
     """The result of a spawned function, now or later."""
 
-    def __init__(self, task: tuple[Callable[..., Any], tuple, dict]) -> None:
+    def __init__(self, task: tuple[Callable[..., Any], tuple, dict], execmodel: ExecModel) -> None:
         self.task = task
-        self._finished = threading.Event()
+        self._finished = execmodel.Event()
         self._result: Any = None
         self._error: BaseException | None = None
 
@@ -54,7 +53,7 @@ class WorkerPool:
 
     def __init__(self, execmodel: str | ExecModel, hasprimary: bool = False) -> None:
         self.execmodel = get_execmodel(execmodel)
-        self._changed = threading.Condition()  # guards what follows
+        self._changed = self.execmodel.Condition()  # guards what follows
         self._running: set[Reply] = set()
         self._for_primary: deque[Reply] = deque()
         self._hasprimary = hasprimary
@@ -68,7 +67,7 @@ class WorkerPool:
 
     def spawn(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Reply:
         """Calls func(*args, **kwargs) in another thread. ValueError after trigger_shutdown()."""
-        reply = Reply((func, args, kwargs))
+        reply = Reply((func, args, kwargs), self.execmodel)
         with self._changed:
             if self._shutdown:
                 raise ValueError("pool is shutting down")

@@ -157,7 +157,8 @@ def test_a_cancelled_send_sends_all_of_an_item_or_nothing():
 def test_a_send_that_waits_is_told_of_the_end():
     async def main(gateway):
         channel, gate = await gated(gateway)
-        sender = asyncio.create_task(channel.asend(bytes(50_000)))
+        await channel.asend(bytes(8000))
+        sender = asyncio.create_task(channel.asend(bytes(8000)))
         await asyncio.sleep(0.05)
         assert not sender.done()
         gateway.kill()

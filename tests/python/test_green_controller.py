@@ -311,6 +311,31 @@ own.waitclose(20)
 """) == "True\n"
 
 
+def test_a_worker_pool_has_green_threads(model):
+    assert run(model, """
+from gangway.safe_terminate import safe_terminate
+from gangway.worker_pool import WorkerPool
+pool = WorkerPool(MODEL, hasprimary=True)
+reply = pool.spawn(lambda: (sleep(0.2), 5)[1])
+with going_on():
+    assert reply.running and reply.get() == 5
+for wait in (pool.spawn(sleep, 0.5).get, lambda timeout: pool.waitall(timeout) or 1 / 0):
+    try:
+        wait(timeout=0.05)
+        assert False
+    except (OSError, ZeroDivisionError):
+        pass
+assert pool.waitall(20) and pool.active_count() == 0
+model.start(lambda: (sleep(0.2), pool.spawn(model.get_ident), pool.trigger_shutdown()))
+with going_on():
+    pool.integrate_as_primary_thread()
+killed = []
+with going_on():
+    safe_terminate(model, 0.2, [(lambda: sleep(5), lambda: killed.append(1)), (lambda: None, lambda: 1 / 0)])
+assert killed == [1]
+""") == ""
+
+
 def test_output_reaches_the_hub(model):
     assert run(model, """
 gateway = group.makegateway("popen//stdout=callback//execmodel=thread//python=" + sys.executable)
