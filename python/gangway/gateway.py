@@ -7,7 +7,7 @@ from . import trace
 from .channel import Channel
 from .execmodel import ExecModel
 from .record import RInfo
-from .source import Source, source_of
+from .source import Source, prepare
 from .transport import ChannelFactory, Transport
 from .xspec import XSpec
 
@@ -41,6 +41,7 @@ class Gateway:
         self._group = group
         self._execmodel = group.execmodel
         self._core = core
+        self._modules: dict[str, tuple[str, str, bool]] = {}  # that the far side got from us
         if spec.ssh or spec.vagrant_ssh or spec.socket:
             self.remoteaddress = spec.ssh or spec.vagrant_ssh or spec.socket
         core.set_channel_class(Channel)
@@ -62,17 +63,36 @@ class Gateway:
         `source` is a text, a function `f(channel, **kwargs)`, or a module. Errors of the task come
         as RemoteError out of receive() and waitclose().
 
-        Raises ValueError for a function that cannot run alone, TypeError for keyword arguments
-        without a function, DumpError for those that cannot travel.
+        A function is sent without what is around it. With `globals=True` (unless the function has a
+        parameter of that name) what it uses goes along: functions and classes of its file, constants, and
+        the modules of the program as source, which the far side gets before the call returns (gangway.ship).
+
+        Raises ValueError for a function that cannot be sent and says which name is the reason,
+        TypeError for keyword arguments without a function, DumpError for those that cannot travel.
         """
-        return self._start_task(source_of(source), kwargs)
+        prepared = prepare(source, kwargs)
+        self._await_modules(self._send_modules(prepared), prepared)
+        return self._start_task(prepared, kwargs)
 
     def _start_task(self, source: Source, kwargs: dict) -> Channel:
-        if kwargs and source.function is None:
-            raise TypeError("can't pass kwargs to non-function remote_exec")
         channel = self._core.remote_exec(source.text, source.file, source.function, kwargs or None)
         channel._kept = self  # as long as somebody has it, it has a gateway
         return channel
+
+    def _send_modules(self, source: Source) -> Channel | None:
+        """The channel of the task that receives those modules that the far side lacks."""
+        missing = {name: entry for name, entry in (source.modules or {}).items() if self._modules.get(name) != entry}
+        if not missing:
+            return None
+        from .ship import RECEIVER
+
+        receiver = Source(RECEIVER, "<gangway modules>", "receive_modules")
+        return self._start_task(receiver, {"modules": missing})
+
+    def _await_modules(self, channel: Channel | None, source: Source) -> None:
+        if channel is not None:
+            channel.waitclose()
+            self._modules.update(source.modules or {})
 
     def newchannel(self) -> Channel:
         """A channel without a task, to be sent to the far side. OSError when the connection is gone."""
