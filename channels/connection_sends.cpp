@@ -59,6 +59,7 @@ bool Connection::try_send(const ChannelPtr& channel, const EncodedItem& item) {
   check_process();
   const std::lock_guard lock(mutex_);
   check_sendable(*channel, item.size());
+  if (item.has_arrays) on_need("arrays");
   if (machine_.send_now(*channel, item.kind, item.payload)) {
     output_added();
     return true;
@@ -77,6 +78,7 @@ void Connection::send(const ChannelPtr& channel, const EncodedItem& item, Deadli
   check_process();
   std::unique_lock lock(mutex_);
   check_sendable(*channel, item.size());
+  if (item.has_arrays) on_need("arrays");
   if (machine_.send_now(*channel, item.kind, item.payload)) {
     output_added();
     return;
@@ -118,6 +120,11 @@ Connection::PendingSend Connection::send_later(const ChannelPtr& channel, ItemKi
 
 Connection::PendingSend Connection::send_later(const ChannelPtr& channel, const EncodedItem& item,
                                                std::function<void(error_code)> done) {
+  if (item.has_arrays) {
+    check_process();
+    const std::lock_guard lock(mutex_);
+    on_need("arrays");
+  }
   return send_detached(channel, std::make_shared<DetachedSend>(item, std::move(done)));
 }
 

@@ -24,6 +24,7 @@ struct EncodedItem {
   // What goes in front of a payload that is larger than a frame, and behind it: of arrays.
   std::span<const std::byte> head{};
   std::span<const std::byte> tail{};
+  bool has_arrays = false;  // somewhere in it: a portable agent has to be told how to read them
 
   [[nodiscard]] std::size_t size() const noexcept { return head.size() + payload.size() + tail.size(); }
   [[nodiscard]] Bytes joined() const {

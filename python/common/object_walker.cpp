@@ -90,6 +90,7 @@ NodeKind ObjectWalker::kind_of_buffer(Node node) {
   if (!buffer_.take(node)) return NodeKind::other;
   if (buffer_.is_bytes()) return NodeKind::bytes;
   check_arrays(channels_, node);
+  has_met_arrays_ = true;
   return NodeKind::array;
 }
 
@@ -216,6 +217,7 @@ bool EncodedObject::encode_buffer(PyObject* object) {
     item_ = {detail::ItemKind::pickle, buffer.data(), all.first(head), all.subspan(head)};
     owner_ = buffer.take_owner();
   }
+  item_.has_arrays = true;
   return true;
 }
 
@@ -225,6 +227,7 @@ void EncodedObject::encode_pickle(PyObject* object, detail::ItemKind kind) {
   ObjectWalker walker(channels_, ObjectWalker::Buffers::sent);
   detail::PickleEncoder<ObjectWalker>(walker, scratch_).encode(object);
   item_ = {kind, scratch_.span()};
+  item_.has_arrays = walker.has_met_arrays();
 }
 
 }  // namespace gangway::python

@@ -62,6 +62,7 @@ class ObjectWalker {
   [[nodiscard]] bool same_str(Node node, Node other) const noexcept { return node == other; }
   [[nodiscard]] std::span<const std::byte> bytes(Node node);
   [[nodiscard]] detail::ArrayHeader array(Node) const noexcept { return buffer_.header(); }
+  [[nodiscard]] bool has_met_arrays() const noexcept { return has_met_arrays_; }
   [[nodiscard]] std::uint32_t channel(Node node) const { return channels_.id_of(node); }
   [[nodiscard]] std::string type_name(Node node) const;
   [[nodiscard]] std::size_t size(Node node) const;
@@ -74,6 +75,7 @@ class ObjectWalker {
   const ObjectChannels& channels_;
   const Buffers buffers_;
   BufferItem buffer_;
+  bool has_met_arrays_ = false;
   std::int64_t integer_ = 0;
   PyRef text_;  // the UTF-8 form of a text that is not ASCII
   Bytes big_;
