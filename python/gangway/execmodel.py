@@ -102,7 +102,7 @@ class RemoteExecModel:
 
 def get_remote_execmodel(backend: str | ExecModel) -> ExecModel | RemoteExecModel:
     """The model of gateways by its name. ValueError for an unknown one."""
-    return RemoteExecModel(backend) if backend in GREEN else get_execmodel(backend)
+    return RemoteExecModel(backend) if isinstance(backend, str) and backend in GREEN else get_execmodel(backend)
 
 
 # The error of a task that main_thread_only refuses (python/agent/task.py; a test compares them).

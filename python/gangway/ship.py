@@ -219,7 +219,9 @@ def bound_by(node: ast.stmt) -> list[str]:
         return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
     if isinstance(node, ast.ImportFrom):
         return [alias.asname or alias.name for alias in node.names]
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    targets: list[Any] = [getattr(node, "target", None)]
+    if isinstance(node, ast.Assign):
+        targets += node.targets
     return [name.id for target in targets if target is not None for name in ast.walk(target)
             if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)]
 
@@ -260,10 +262,8 @@ def literal(value: Any, depth: int = 0) -> str | None:
         return "complex(%s, %s)" % (literal(value.real), literal(value.imag))
     if kind not in (list, tuple, dict, set, frozenset) or depth >= DEPTH_LIMIT:
         return None
-    if kind is dict:
-        items = [literal(part, depth + 1) for item in value.items() for part in item]
-    else:
-        items = [literal(item, depth + 1) for item in value]
+    parts: list[Any] = [part for item in value.items() for part in item] if kind is dict else list(value)
+    items = [literal(part, depth + 1) for part in parts]
     texts = [item for item in items if item is not None]
     if len(texts) < len(items):
         return None
@@ -323,7 +323,7 @@ def collect(name: str, modules: dict[str, tuple[str, str, bool]]) -> None:
         name = waiting.pop()
         parts = name.split(".")
         waiting += [".".join(parts[:count]) for count in range(1, len(parts)) if ".".join(parts[:count]) not in modules]
-        spec = None if name in modules else place_of(name)
+        spec: Any = None if name in modules else place_of(name)
         if not is_of_program(name, spec) or isinstance(spec.loader, importlib.machinery.ExtensionFileLoader):
             continue
         package = spec.submodule_search_locations is not None
