@@ -3,6 +3,7 @@
 // Thread rule: guarded by the mutex of its connection, all of it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -42,6 +43,8 @@ struct InItem {
 class OutItem : public WriteQueue::Borrowed {
  public:
   OutItem(ItemKind item_kind, std::span<const std::byte> bytes) : kind(item_kind), payload(bytes) {}
+  explicit OutItem(const EncodedItem& item)
+      : kind(item.kind), payload(item.payload), head(item.head), tail(item.tail) {}
   OutItem(const OutItem&) = delete;
   OutItem& operator=(const OutItem&) = delete;
 
@@ -52,11 +55,22 @@ class OutItem : public WriteQueue::Borrowed {
   // Its channel was closed, see Multiplexer::close().
   void on_forgotten(std::size_t size) final { given_back(size, errc::channel_closed); }
 
+  [[nodiscard]] std::size_t size() const noexcept { return head.size() + payload.size() + tail.size(); }
+  /// Of the bytes from `at` on at most `most`, as far as they lie in one piece.
+  [[nodiscard]] std::span<const std::byte> run(std::size_t at, std::size_t most) const noexcept {
+    for (const auto part : {head, payload, tail}) {
+      if (at < part.size()) return part.subspan(at, std::min(most, part.size() - at));
+      at -= part.size();
+    }
+    return {};
+  }
+
   const ItemKind kind;
   std::span<const std::byte> payload;
-  bool begun = false;        // its first frame was cut
-  std::size_t cut = 0;       // bytes that are in frames
-  std::size_t borrowed = 0;  // bytes of those that the write queue still refers to
+  const std::span<const std::byte> head, tail;  // around the payload, see EncodedItem
+  bool begun = false;                           // its first frame was cut
+  std::size_t cut = 0;                          // bytes that are in frames
+  std::size_t borrowed = 0;                     // bytes of those that the write queue still refers to
 
  protected:
   ~OutItem() = default;
@@ -64,7 +78,7 @@ class OutItem : public WriteQueue::Borrowed {
  private:
   void given_back(std::size_t size, boost::system::error_code result) {
     borrowed -= size;
-    if (borrowed == 0 && begun && cut == payload.size()) finished(result);
+    if (borrowed == 0 && begun && cut == this->size()) finished(result);
   }
 };
 
@@ -128,7 +142,7 @@ struct ChannelState {
   /// Bytes that wait to be sent and are not yet in frames.
   [[nodiscard]] std::size_t outgoing_bytes() noexcept {
     std::size_t sum = 0;
-    for (const OutItem* const item : outgoing) sum += item->payload.size() - item->cut;
+    for (const OutItem* const item : outgoing) sum += item->size() - item->cut;
     return sum;
   }
 

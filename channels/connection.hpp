@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -100,6 +101,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   /// The peer's max_item, once known.
   void set_peer_max_item(std::uint64_t size) noexcept { peer_max_item_ = size; }
   [[nodiscard]] std::uint64_t peer_max_item() const noexcept { return peer_max_item_; }
+  /// Whether the peer reads arrays (items.md), once known; until then it is assumed.
+  void set_peer_arrays(bool arrays) noexcept { peer_arrays_ = arrays; }
+  [[nodiscard]] bool peer_arrays() const noexcept { return peer_arrays_; }
 
   /// Sends, if that needs no waiting: the item was small and the stream is free. Throws as send.
   [[nodiscard]] bool try_send(const ChannelPtr& channel, const EncodedItem& item);
@@ -293,6 +297,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   std::optional<Preamble> preamble_;
   std::string noise_;
   std::uint64_t peer_max_item_ = limits::item;
+  std::atomic<bool> peer_arrays_{true};
 
   bool reading_ = false;        // a wait for readability is out
   bool writing_ = false;        // a wait for writability is out

@@ -11,7 +11,7 @@ using boost::system::error_code;
 /// A send whose payload stays with the thread that waits for it.
 class Connection::BlockingSend final : public OutItem {
  public:
-  BlockingSend(Runtime& runtime, const EncodedItem& item) : OutItem(item.kind, item.payload), waiter(runtime) {}
+  BlockingSend(Runtime& runtime, const EncodedItem& item) : OutItem(item), waiter(runtime) {}
   void finished(error_code error) override {
     result = error;
     waiter.notify();
@@ -25,8 +25,7 @@ class Connection::BlockingSend final : public OutItem {
 class Connection::DetachedSend final : public OutItem {
  public:
   /// The payload stays with somebody else.
-  DetachedSend(const EncodedItem& item, std::function<void(error_code)> done)
-      : OutItem(item.kind, item.payload), done_(std::move(done)) {}
+  DetachedSend(const EncodedItem& item, std::function<void(error_code)> done) : OutItem(item), done_(std::move(done)) {}
   DetachedSend(ItemKind item_kind, Bytes bytes, std::function<void(error_code)> done)
       : OutItem(item_kind, {}), bytes_(std::move(bytes)), done_(std::move(done)) {
     payload = bytes_.span();
@@ -59,15 +58,15 @@ void Connection::check_sendable(const ChannelState& channel, std::size_t payload
 bool Connection::try_send(const ChannelPtr& channel, const EncodedItem& item) {
   check_process();
   const std::lock_guard lock(mutex_);
-  check_sendable(*channel, item.payload.size());
+  check_sendable(*channel, item.size());
+  if (item.has_arrays) on_need("arrays");
   if (machine_.send_now(*channel, item.kind, item.payload)) {
     output_added();
     return true;
   }
   // A larger one goes on its own, copied, if the peer has room for all of it.
-  if (item.payload.size() <= limits::frame_sent || writing_ || !machine_.has_room(*channel, item.payload.size()))
-    return false;
-  const auto send = std::make_shared<DetachedSend>(item.kind, Bytes(item.payload), nullptr);
+  if (item.size() <= limits::frame_sent || writing_ || !machine_.has_room(*channel, item.size())) return false;
+  const auto send = std::make_shared<DetachedSend>(item.kind, item.joined(), nullptr);
   send->keep(send);
   machine_.send(channel, *send);
   write_out();
@@ -78,7 +77,8 @@ bool Connection::try_send(const ChannelPtr& channel, const EncodedItem& item) {
 void Connection::send(const ChannelPtr& channel, const EncodedItem& item, Deadline deadline) {
   check_process();
   std::unique_lock lock(mutex_);
-  check_sendable(*channel, item.payload.size());
+  check_sendable(*channel, item.size());
+  if (item.has_arrays) on_need("arrays");
   if (machine_.send_now(*channel, item.kind, item.payload)) {
     output_added();
     return;
@@ -93,7 +93,7 @@ void Connection::send(const ChannelPtr& channel, const EncodedItem& item, Deadli
     result = send.result;
   } else {
     Waiter waiter(*runtime_);
-    const auto send = std::make_shared<DetachedSend>(item.kind, Bytes(item.payload), [&](error_code error) {
+    const auto send = std::make_shared<DetachedSend>(item.kind, item.joined(), [&](error_code error) {
       result = error;
       waiter.notify();
     });
@@ -120,13 +120,18 @@ Connection::PendingSend Connection::send_later(const ChannelPtr& channel, ItemKi
 
 Connection::PendingSend Connection::send_later(const ChannelPtr& channel, const EncodedItem& item,
                                                std::function<void(error_code)> done) {
+  if (item.has_arrays) {
+    check_process();
+    const std::lock_guard lock(mutex_);
+    on_need("arrays");
+  }
   return send_detached(channel, std::make_shared<DetachedSend>(item, std::move(done)));
 }
 
 Connection::PendingSend Connection::send_detached(const ChannelPtr& channel, std::shared_ptr<DetachedSend> send) {
   check_process();
   const std::lock_guard lock(mutex_);
-  if (send->payload.size() > peer_max_item_) {
+  if (send->size() > peer_max_item_) {
     send->finished(errc::item_too_large);
     return send;
   }

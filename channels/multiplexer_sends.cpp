@@ -129,7 +129,7 @@ void Multiplexer::pump() {
 // One frame of the channel's first item. False when its credit does not cover any.
 bool Multiplexer::cut_frame(ChannelState& channel) {
   OutItem& item = *channel.outgoing.front();
-  const std::size_t rest = item.payload.size() - item.cut;
+  const std::size_t rest = item.size() - item.cut;
   const std::uint64_t extra = item.begun ? 0 : limits::item_cost;
   if (channel.credit < extra + (rest > 0) && settings_.window != 0) return false;
   const std::uint64_t most = std::min<std::uint64_t>(channel.credit - extra, limits::frame_sent);
@@ -144,7 +144,7 @@ bool Multiplexer::cut_frame(ChannelState& channel) {
     if (!item.begun) {
       if (most < least_begin) return false;
       prefix_size = prefix.size();
-      store_little<std::uint64_t>(prefix.data(), item.payload.size());
+      store_little<std::uint64_t>(prefix.data(), item.size());
     }
     part = static_cast<std::size_t>(most) - prefix_size;
   }
@@ -152,13 +152,17 @@ bool Multiplexer::cut_frame(ChannelState& channel) {
                                               (ends ? frame_end : 0));
   const FrameHeader header{kind, static_cast<std::uint32_t>(part + prefix_size), channel.id};
   if (settings_.window != 0) channel.credit -= header.length + extra;
-  const auto payload = item.payload.subspan(item.cut, part);
+  const auto payload = item.run(item.cut, part);
   item.begun = true;
-  item.cut += part;
-  if (part <= copied_payload) {
+  if (part <= copied_payload || payload.size() < part) {  // at most the first and the last frame of an array
     queue_.append_frame(header, std::span(prefix).first(prefix_size));
-    queue_.append(payload);
+    for (const std::size_t end = item.cut + part; item.cut < end;) {
+      const auto run = item.run(item.cut, end - item.cut);
+      queue_.append(run);
+      item.cut += run.size();
+    }
   } else {
+    item.cut += part;
     item.borrowed += part;
     queue_.append_frame(header, std::span(prefix).first(prefix_size), payload, item);
   }

@@ -80,6 +80,7 @@ class DumpEncoder {
       case NodeKind::set:
       case NodeKind::frozenset: break;
       case NodeKind::channel: throw DumpError(errc::bad_channel, "can't serialize a channel outside of a channel");
+      case NodeKind::array:
       case NodeKind::other:
         throw DumpError(errc::cannot_serialize, "can't serialize " + std::string(walker_.type_name(node)));
     }

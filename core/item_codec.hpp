@@ -17,10 +17,22 @@ namespace gangway::detail {
 /// The tags of wire.md, 2.1.
 enum class ItemKind : std::uint8_t { pickle = 1, bytes = 2, str = 3, integer = 4, exec = 5 };
 
-/// A view of what goes on the wire: of the value itself (bytes, str), or of the scratch.
+/// A view of what goes on the wire: of the value itself (bytes, str, a large array), or of the scratch.
 struct EncodedItem {
   ItemKind kind;
   std::span<const std::byte> payload;
+  // What goes in front of a payload that is larger than a frame, and behind it: of arrays.
+  std::span<const std::byte> head{};
+  std::span<const std::byte> tail{};
+  bool has_arrays = false;  // somewhere in it: a portable agent has to be told how to read them
+
+  [[nodiscard]] std::size_t size() const noexcept { return head.size() + payload.size() + tail.size(); }
+  [[nodiscard]] Bytes joined() const {
+    Bytes all;
+    all.reserve(size());
+    for (const auto part : {head, payload, tail}) all.append(part);
+    return all;
+  }
 };
 
 /// What becomes of a str: a channel may be told to give its UTF-8 as bytes.

@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/array_header.hpp"
+
 namespace gangway::detail {
 
 // Kind, in its order (a ValueWalker casts), and whatever else a binding may find.
@@ -29,6 +31,7 @@ enum class NodeKind : std::uint8_t {
   set,
   frozenset,
   channel,
+  array,  // of numbers; C++ Values have none
   other,  // not an item
 };
 
@@ -64,6 +67,12 @@ concept ItemWalker = requires(W& walker, const typename W::Node& node, typename 
   { walker.next(cursor, next) } -> std::same_as<bool>;
 };
 
+/// One that may find a NodeKind::array, whose header lasts as long as views do; its data is `bytes`.
+template <class W>
+concept ArrayWalker = requires(W& walker, const typename W::Node& node) {
+  { walker.array(node) } -> std::same_as<ArrayHeader>;
+};
+
 /// Makes values for a decoder. Any function may throw, the decoder releases all nodes
 /// then. Texts are valid UTF-8, integers within their bounds, keys and members hashable,
 /// counts and depths checked. What is given as std::span<Node> may be moved from; it is
@@ -95,6 +104,12 @@ concept ItemBuilder = requires(B& builder, typename B::Node& container, std::spa
   {builder.add(container, nodes)};
   /// Throws LoadError (errc::bad_channel).
   { builder.make_channel(std::uint32_t{}) } -> std::same_as<typename B::Node>;
+};
+
+/// One without make_array gets a LoadError for arrays. Type and size are checked.
+template <class B>
+concept ArrayBuilder = requires(B& builder, const ArrayHeader& header, std::span<const std::byte> data) {
+  { builder.make_array(header, data) } -> std::same_as<typename B::Node>;
 };
 
 /// The dump format may store the items of a list in any order.

@@ -7,6 +7,7 @@
 // (item_walker.hpp). Every error is a LoadError with the offset of the byte it is about.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <string>
 #include <vector>
@@ -181,18 +182,26 @@ class PickleDecoder {
     if (little<8>() > left()) fail("a FRAME longer than the stream");
   }
 
-  // complex and Channel, of which the name of the module was read. Any other use of a
+  // complex, Channel and arrays, of which the name of the module was read. Any other use of a
   // STACK_GLOBAL, and any other REDUCE, ends in fail_opcode.
 
   static constexpr std::string_view complex_module = "builtins";
   static constexpr std::string_view complex_name = "complex";
   static constexpr std::string_view channel_module = "_gangway";
   static constexpr std::string_view channel_name = "channel";
+  static constexpr std::string_view array_name = "array";
   static_assert(complex_module.size() == channel_module.size());
 
   bool read_reduced(std::string_view module) {
     const bool is_complex = module == complex_module;
     const std::uint8_t* const after_module = at_;
+    if (!is_complex) {
+      if (next_is_str(array_name) && next_is(pickle::stack_global)) {
+        read_array();
+        return true;
+      }
+      at_ = after_module;
+    }
     if (!next_is_str(is_complex ? complex_name : channel_name) || !next_is(pickle::stack_global)) {
       at_ = after_module;  // just a str
       return false;
@@ -212,6 +221,49 @@ class PickleDecoder {
       stack_.push([&] { return builder_.make_channel(id); });
     }
     return true;
+  }
+
+  // In one spelling only. What is allocated for is the data, which is here.
+  [[gnu::noinline]] void read_array() {
+    expect(pickle::mark);
+    ArrayHeader header;
+    header.dtype = expect_short_str();
+    if (element_size(header.dtype) == 0) fail("an array of a type that is not known");
+    const std::string_view order = expect_short_str();
+    if (order != "C" && order != "F") fail("an array whose order is neither C nor F");
+    header.fortran = order == "F";
+    std::array<std::uint64_t, limits::array_dimensions> shape;
+    std::size_t dimensions = 0;
+    expect(pickle::mark);
+    while (!next_is(pickle::tuple)) {
+      expect(pickle::long1);
+      if (little<1>() != 8) fail("a size of an array that is not of 8 bytes");
+      if (dimensions == shape.size()) {
+        fail("an array of more than " + std::to_string(shape.size()) + " dimensions");
+      }
+      shape[dimensions] = little<8>();
+      if (shape[dimensions++] >> 63 != 0) fail("a size of an array is negative");
+    }
+    header.shape = std::span(shape).first(dimensions);
+    expect(pickle::bin_bytes8);
+    const std::uint64_t size = little<8>();
+    if (const auto needed = array_size(header); !needed || *needed != size) {
+      fail("an array with " + std::to_string(size) + " bytes of data, which its shape does not say");
+    }
+    const std::span<const std::uint8_t> data(take(size), static_cast<std::size_t>(size));
+    expect(pickle::tuple);
+    expect(pickle::reduce);
+    if constexpr (ArrayBuilder<B>) {
+      stack_.push([&] { return builder_.make_array(header, std::as_bytes(data)); }, {Shape::unhashable});
+    } else {
+      fail("an array, of which there is no Value");
+    }
+  }
+
+  [[nodiscard]] std::string_view expect_short_str() {
+    expect(pickle::short_bin_unicode);
+    const std::uint64_t size = little<1>();
+    return {reinterpret_cast<const char*>(take(size)), static_cast<std::size_t>(size)};
   }
 
   std::uint32_t read_channel_id() {
@@ -270,7 +322,7 @@ class PickleDecoder {
   void expect(std::uint8_t opcode) {
     skip_frames();
     opcode_ = at_;
-    if (!next_is(opcode)) fail("a global that is not in one of the two forms that are allowed");
+    if (!next_is(opcode)) fail("a global that is not in one of the forms that are allowed");
   }
 
   // Containers.

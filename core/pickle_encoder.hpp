@@ -88,6 +88,9 @@ class PickleEncoder {
         open(node, pickle::frozenset);
         break;
       case NodeKind::channel: write_channel(walker_.channel(node)); break;
+      case NodeKind::array:
+        if constexpr (ArrayWalker<W>) return write_array(node);
+        [[fallthrough]];
       case NodeKind::other: fail_type(node);
     }
   }
@@ -198,6 +201,14 @@ class PickleEncoder {
     write_integer(id);
     writer_.byte(pickle::tuple1);
     writer_.byte(pickle::reduce);
+  }
+
+  [[gnu::noinline]] void write_array(const typename W::Node& node) requires ArrayWalker<W> {
+    const ArrayHeader header = walker_.array(node);
+    const std::span<const std::byte> data = walker_.bytes(node);
+    write_array_head(writer_, header, data.size());
+    writer_.bytes(data);
+    writer_.bytes(std::as_bytes(std::span(array_tail)));
   }
 
   void write_global(std::string_view module, std::string_view name) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "agent_bundle.hpp"
+#include "channels/capabilities.hpp"
 #include "core/escape.hpp"
 #include "core/trace.hpp"
 #include "core/utf8.hpp"
@@ -88,7 +89,7 @@ Value Bootstrap::hello() const {
       {"version", version},
       {"max_frame", static_cast<std::int64_t>(limits::frame_accepted)},
       {"max_item", spec_.max_item()},
-      {"capabilities", List{}},
+      {"capabilities", List{"arrays"}},
       {"nonce", Bytes(std::span<const std::byte>(nonce_))},
       {"id", spec_.id().value_or("")},
       {"window", spec_.window()},
@@ -151,6 +152,7 @@ std::optional<std::string> Bootstrap::on_hello(const Value& value) {
   if (const std::string error = text_of(hello, "error"); !error.empty()) return "the agent cannot serve: " + error;
   peer_max_item_ = static_cast<std::uint64_t>(
       std::max<std::int64_t>(1, int_of(hello, "max_item", static_cast<std::int64_t>(limits::item))));
+  peer_arrays_ = has_capability(hello, "arrays");
   failure_ = {};
   return {};
 }

@@ -46,6 +46,7 @@ class Bootstrap {
   [[nodiscard]] boost::system::error_code failure() const noexcept { return failure_; }
   [[nodiscard]] const AgentInfo& info() const noexcept { return info_; }
   [[nodiscard]] std::uint64_t peer_max_item() const noexcept { return peer_max_item_; }
+  [[nodiscard]] bool peer_arrays() const noexcept { return peer_arrays_; }
 
   /// The stream ended before HELLO: why, for the user.
   [[nodiscard]] ConnectionEnd explain(ConnectionEnd end, std::string_view noise) const;
@@ -59,6 +60,7 @@ class Bootstrap {
   boost::system::error_code failure_;
   AgentInfo info_;
   std::uint64_t peer_max_item_ = 0;
+  bool peer_arrays_ = false;
 };
 
 }  // namespace gangway::detail

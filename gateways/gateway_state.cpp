@@ -136,6 +136,7 @@ std::optional<std::string> GatewayState::on_hello(const Value& hello) {
   const std::lock_guard lock(mutex_);
   if (auto reason = bootstrap_.on_hello(hello)) return reason;
   connection_->set_peer_max_item(bootstrap_.peer_max_item());
+  connection_->set_peer_arrays(bootstrap_.peer_arrays());
   transport_->set_worker(static_cast<pid_t>(bootstrap_.info().pid));
   return {};
 }

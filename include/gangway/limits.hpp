@@ -19,6 +19,8 @@ inline constexpr std::uint64_t item = std::uint64_t{2} << 30;
 inline constexpr std::size_t nesting_depth = 1'000;
 // Two's complement: CPython's 4,300 digit limit for text does not apply.
 inline constexpr std::size_t int_bytes = 1024 * 1024;
+// Of an array: numpy's own limit up to its version 1.
+inline constexpr std::size_t array_dimensions = 32;
 // Texts of a stream that are repeated by number: one byte says which, and what it makes of
 // its two is no more than what an empty container makes of one.
 inline constexpr std::size_t memo_texts = 256;

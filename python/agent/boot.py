@@ -33,7 +33,7 @@ def greet(self, payload):
     self.name = get("id", "gateway")
     reply = {
         "protocol": (1, 0), "version": VERSION, "max_frame": MAX_FRAME, "max_item": self.max_item,
-        "capabilities": [], "agent": "portable", "python": "%d.%d.%d" % sys.version_info[:3],
+        "capabilities": ["arrays"], "agent": "portable", "python": "%d.%d.%d" % sys.version_info[:3],
         "implementation": sys.implementation.name, "pid": self.pid,
         "executable": (sys.executable or "").encode("utf-8", "replace").decode(),
     }

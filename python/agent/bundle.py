@@ -37,9 +37,9 @@ from shrink import PUBLIC_ATTRIBUTES, Inline, Localize, Refer, Rename, Split, St
 # another one stands in a relative import, which check_names() holds true and Strip drops.
 MODULES = ["task.py", "sleep.py", "wire.py", "errors.py", "spelling.py", "items.py", "transfer.py", "channel.py", "waiting.py",
            "interrupt.py", "writer.py", "reader.py", "receiver.py", "demand.py", "control.py", "output.py", "link.py",
-           "boot.py", "callbacks.py", "strings.py", "stacks.py", "status.py", "files.py", "green.py"]
-# Modules that are a part as a whole. The native agent has files.py and stacks.py, too.
-PART_MODULES = {"callbacks.py": "callbacks", "files.py": "files", "green.py": "green", "stacks.py": "status", "status.py": "status",
+           "boot.py", "callbacks.py", "strings.py", "stacks.py", "status.py", "files.py", "green.py", "arrays.py", "buffers.py"]
+# Modules that are a part as a whole. The native agent has arrays.py, files.py and stacks.py, too.
+PART_MODULES = {"arrays.py": "arrays", "buffers.py": "arrays", "callbacks.py": "callbacks", "files.py": "files", "green.py": "green", "stacks.py": "status", "status.py": "status",
                 "strings.py": "strings"}
 STAGE0_NAMES = {"path"}  # in the namespace before the first part runs
 

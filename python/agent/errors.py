@@ -43,7 +43,7 @@ class ProtocolError(Exception):
 
 @rare
 def refuse(what):
-    raise DumpError("can't serialize " + what) from None
+    raise DumpError("can't serialize %s" % what) from None
 
 
 TOO_DEEP = "an item nested deeper than 1000"

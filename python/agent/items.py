@@ -4,6 +4,8 @@ import sys
 from .task import get_ident, on_demand, rare
 from .wire import BYTES, MAX_DEPTH, MAX_INT, PICKLE, STR, readv
 from .errors import DumpError, LoadError, TOO_DEEP, check_text, refuse
+from .arrays import make_array
+from .buffers import has_buffer
 from .spelling import spell
 from .channel import Channel
 from .link import link
@@ -45,8 +47,6 @@ class Pickler(import_pickle().Pickler):
             self.allowed = complex
             return complex, (item.real, item.imag)
         if kind is Channel:
-            if item._link is not link:
-                refuse(repr(type(item)))
             self.allowed = channel
             return channel, (item.id,)
         if item is self.allowed:
@@ -54,7 +54,7 @@ class Pickler(import_pickle().Pickler):
             return NotImplemented
         if kind in PLAIN:  # PyPy's pickler asks about these, too
             return NotImplemented
-        refuse(repr(bytearray if item is bytearray else type(item)))
+        refuse(kind)  # but see dump()
 
 
 picklers = []  # ready for use: (chunks, pickler); making one costs 0.8 us
@@ -87,8 +87,8 @@ class OldReducers:
         if kind is complex:
             return lambda item: (complex, (item.real, item.imag))
         if kind is Channel:
-            return lambda item: (channel, (item.id,)) if item._link is link else refuse(repr(type(item)))
-        refuse(repr(kind))
+            return lambda item: (channel, (item.id,))
+        refuse(kind)
 
 
 @rare
@@ -115,9 +115,8 @@ def dump(item):
     chunks, pickler = entry
     try:
         pickler.dump(item)
-    except DumpError:
-        raise
-    except (KeyError, ValueError, RecursionError):  # cyclic, deep, or many frozensets: each is a level for good
+    # What was refused may have a buffer; cyclic, deep, or many frozensets: each is a level for good.
+    except (DumpError, KeyError, ValueError, RecursionError):
         chunks = None
     except Exception as error:  # no memory; the pickler is not used again
         refuse("%r: %s: %s" % (type(item), type(error).__name__, error))
@@ -158,11 +157,11 @@ def audit(item, size=0):
         below = []
         kinds = set(map(type, level))
         depth += not kinds.isdisjoint((list, tuple, dict, set, frozenset))
-        for kind in kinds:
-            if kind not in PLAIN and kind is not complex and kind is not Channel:
-                refuse(repr(kind))
+        others = kinds - PLAIN - {complex, Channel}
         for value in level:
             kind = type(value)
+            if kind in others and not has_buffer(value):
+                refuse(repr(kind))
             if kind is str:
                 check_text(value)
             elif kind is int:
@@ -213,3 +212,8 @@ def decode(tag, data):
 def channel(number):
     """Stands in pickles as _gangway.channel: the channel with this id."""
     return link.channel_by_id(number)
+
+
+def array(*parts):
+    """The same for arrays."""
+    return make_array(*parts)

@@ -165,7 +165,7 @@ class Inline(ast.NodeTransformer):
 
 # What users, the interpreter or a part look up by name: variables and parameters ...
 PUBLIC_NAMES = set("""
-    channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error mode proxyclose callback endmarker py2str_as_py3str
+    array channel Channel RemoteError TimeoutError DataFormatError DumpError LoadError timeout error mode proxyclose callback endmarker py2str_as_py3str
     py3str_as_py2str
     parts compiled bundle codes path Rare VERSION INTERRUPT_TEXT
 """.split())

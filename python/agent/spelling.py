@@ -5,7 +5,8 @@ from itertools import chain
 
 from .wire import MAX_DEPTH, PICKLE
 from .errors import TOO_DEEP, refuse
-from .items import decode, dump
+from .items import PLAIN, decode, dump
+from .buffers import spell_other
 
 
 def spell(item):
@@ -31,7 +32,7 @@ def spell(item):
                 size = value.bit_length() // 8 + 1
                 out += b"\x8b", size.to_bytes(4, "little"), value.to_bytes(size, "little", signed=True)
             else:
-                value = dump(value)
+                value = (dump if kind in PLAIN else spell_other)(value)
                 out.append(value[11 if value[2] == 0x95 else 2:-1])  # without PROTO, FRAME, STOP
         else:
             out.append(end)

@@ -23,6 +23,7 @@ class NoChannels final : public ObjectChannels {
   [[nodiscard]] bool is_channel(PyObject*) const noexcept override { return false; }
   [[nodiscard]] std::uint32_t id_of(PyObject*) const override { refuse(); }
   [[nodiscard]] PyRef channel(std::uint32_t) override { refuse(); }
+  [[nodiscard]] PyRef array_maker() override { refuse(); }
 
  private:
   [[noreturn]] static void refuse() { throw_error(errc::bad_channel); }

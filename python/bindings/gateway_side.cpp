@@ -37,6 +37,11 @@ std::string GatewaySide::error_text(PyObject* exception) {
   return text_of(PyRef::check(PyUnicode_Join(nothing.get(), lines.get())).get());
 }
 
+PyRef GatewaySide::array_maker() {
+  const PyRef arrays = PyRef::check(PyImport_ImportModule("gangway.arrays"));
+  return PyRef::check(PyObject_GetAttrString(arrays.get(), "make_array"));
+}
+
 void GatewaySide::set_owner(PyObject* owner) { PyRef::check(PyWeakref_NewRef(owner, nullptr)).swap(owner_); }
 
 void GatewaySide::set_channel_class(PyObject* type) {

@@ -21,6 +21,7 @@ class GatewaySide final : public Side {
   [[nodiscard]] PyRef gateway() override;
   [[nodiscard]] PyTypeObject& channel_class() override;
   [[nodiscard]] std::string error_text(PyObject* exception) override;
+  [[nodiscard]] PyRef array_maker() override;
 
   /// What channels have as `gateway`, while it lives. Throws PythonError for what has no weak references.
   void set_owner(PyObject* owner);

@@ -2,6 +2,10 @@
 
 #include <cstring>
 
+#include <gangway/error.hpp>
+
+#include "python/common/exceptions.hpp"
+
 namespace gangway::python {
 
 namespace {
@@ -74,6 +78,24 @@ void ObjectBuilder::set_items(PyRef& dict, std::span<PyRef> keys_and_values) con
 
 void ObjectBuilder::add(PyRef& set, std::span<PyRef> members) const {
   for (const PyRef& member : members) check_status(PySet_Add(set.get(), member.get()));
+}
+
+PyRef ObjectBuilder::make_array(const detail::ArrayHeader& header, std::span<const std::byte> data) const {
+  const PyRef maker = channels_.array_maker();
+  const PyRef shape = PyRef::check(PyTuple_New(static_cast<Py_ssize_t>(header.shape.size())));
+  for (std::size_t at = 0; at < header.shape.size(); ++at)
+    PyTuple_SET_ITEM(shape.get(), static_cast<Py_ssize_t>(at),
+                     PyRef::check(PyLong_FromUnsignedLongLong(header.shape[at])).release());
+  char* const from = const_cast<char*>(reinterpret_cast<const char*>(data.data()));  // read only, says the flag
+  static char nothing;
+  const PyRef view = PyRef::check(
+      PyMemoryView_FromMemory(data.empty() ? &nothing : from, static_cast<Py_ssize_t>(data.size()), PyBUF_READ));
+  PyRef array = PyRef::steal(PyObject_CallFunction(maker.get(), "s#sOO", header.dtype.data(),
+                                                   static_cast<Py_ssize_t>(header.dtype.size()),
+                                                   header.fortran ? "F" : "C", shape.get(), view.get()));
+  if (array) return array;
+  if (PyErr_ExceptionMatches(PyExc_ValueError) == 0) throw PythonError();
+  throw LoadError(errc::bad_item, "bad item: " + text_of(take_exception().get()));
 }
 
 PyRef decode_object(detail::InItem item, ObjectChannels& channels) {

@@ -44,6 +44,8 @@ class ObjectBuilder {
   void set_items(PyRef& dict, std::span<PyRef> keys_and_values) const;
   void add(PyRef& set, std::span<PyRef> members) const;
   [[nodiscard]] PyRef make_channel(std::uint32_t id) const { return channels_.channel(id); }
+  /// Throws LoadError too, for what cannot be an array here.
+  [[nodiscard]] PyRef make_array(const detail::ArrayHeader& header, std::span<const std::byte> data) const;
 
  private:
   // A stream need not have a memo: what repeats, as the keys in a list of dicts do, is found
@@ -54,7 +56,7 @@ class ObjectBuilder {
   const detail::Strings strings_;
   std::array<PyRef, 64> recent_;
 };
-static_assert(detail::DumpBuilder<ObjectBuilder>);
+static_assert(detail::DumpBuilder<ObjectBuilder> && detail::ArrayBuilder<ObjectBuilder>);
 
 /// Throws LoadError, PythonError.
 [[nodiscard]] PyRef decode_object(detail::InItem item, ObjectChannels& channels);

@@ -1,5 +1,10 @@
 #include "python/common/object_walker.hpp"
 
+#include <cstring>
+#include <iterator>
+
+#include <gangway/limits.hpp>
+
 namespace gangway::python {
 
 using detail::NodeKind;
@@ -47,6 +52,12 @@ std::span<const std::byte> bytes_of(PyObject* bytes) {
           static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))};
 }
 
+void check_arrays(const ObjectChannels& channels, PyObject* object) {
+  if (!channels.sends_arrays())
+    throw DumpError(errc::cannot_serialize,
+                    "can't serialize " + type_text(object) + ": the version of the peer reads no arrays");
+}
+
 }  // namespace
 
 std::string type_text(PyObject* object) {
@@ -71,7 +82,16 @@ NodeKind ObjectWalker::kind(Node node) {
   if (type == &PySet_Type) return NodeKind::set;
   if (type == &PyFrozenSet_Type) return NodeKind::frozenset;
   if (type == &PyComplex_Type) return NodeKind::complex;
-  return channels_.is_channel(node) ? NodeKind::channel : NodeKind::other;
+  if (channels_.is_channel(node)) return NodeKind::channel;
+  return buffers_ == Buffers::sent ? kind_of_buffer(node) : NodeKind::other;
+}
+
+NodeKind ObjectWalker::kind_of_buffer(Node node) {
+  if (!buffer_.take(node)) return NodeKind::other;
+  if (buffer_.is_bytes()) return NodeKind::bytes;
+  check_arrays(channels_, node);
+  has_met_arrays_ = true;
+  return NodeKind::array;
 }
 
 std::span<const std::byte> ObjectWalker::big_integer(Node node) {
@@ -96,7 +116,9 @@ std::complex<double> ObjectWalker::complex(Node node) const noexcept {
 
 std::string_view ObjectWalker::str(Node node) { return utf8_of(node, text_); }
 
-std::span<const std::byte> ObjectWalker::bytes(Node node) const noexcept { return bytes_of(node); }
+std::span<const std::byte> ObjectWalker::bytes(Node node) {
+  return PyBytes_CheckExact(node) ? bytes_of(node) : buffer_.data();
+}
 
 std::string ObjectWalker::type_name(Node node) const { return type_text(node); }
 
@@ -151,17 +173,61 @@ void EncodedObject::encode(PyObject* object) {
     PyRef form;
     item_ = {ItemKind::str, std::as_bytes(std::span(utf8_of(object, form)))};
     owner_ = form ? std::move(form) : PyRef::share(object);
-  } else {
+  } else if (PyObject_CheckBuffer(object) == 0 || !encode_buffer(object)) {
     encode_pickle(object, ItemKind::pickle);
   }
+}
+
+// False for what gets smaller or is refused as a pickle.
+bool EncodedObject::encode_buffer(PyObject* object) {
+  BufferItem buffer;
+  if (!buffer.take(object)) return false;
+  const std::size_t size = buffer.size();
+  if (buffer.is_bytes()) {
+    if (buffer.contiguous()) {
+      item_ = {detail::ItemKind::bytes, buffer.data()};
+      owner_ = buffer.take_owner();
+      return true;
+    }
+    scratch_.resize_uninitialized(size);
+    buffer.copy_to(scratch_.data());
+    item_ = {detail::ItemKind::bytes, scratch_.span()};
+    return true;
+  }
+  check_arrays(channels_, object);
+  if (size <= limits::frame_sent) return false;  // it is copied anyway
+
+  scratch_.clear();
+  detail::ByteWriter writer(scratch_);
+  writer.opcode_little<1>(detail::pickle::proto, detail::pickle::version);
+  detail::write_array_head(writer, buffer.header(), size);
+  writer.finish();
+  const std::size_t head = scratch_.size();
+  const std::size_t copied = buffer.contiguous() ? 0 : size;
+  const std::size_t tail = std::size(detail::array_tail);
+  scratch_.resize_uninitialized(head + copied + tail + 1);
+  if (copied != 0) buffer.copy_to(scratch_.data() + head);
+  std::memcpy(scratch_.data() + head + copied, detail::array_tail, tail);
+  scratch_[head + copied + tail] = std::byte{detail::pickle::stop};
+
+  const auto all = std::as_const(scratch_).span();
+  if (copied != 0) {
+    item_ = {detail::ItemKind::pickle, all};
+  } else {
+    item_ = {detail::ItemKind::pickle, buffer.data(), all.first(head), all.subspan(head)};
+    owner_ = buffer.take_owner();
+  }
+  item_.has_arrays = true;
+  return true;
 }
 
 void EncodedObject::encode_exec(PyObject* request) { encode_pickle(request, detail::ItemKind::exec); }
 
 void EncodedObject::encode_pickle(PyObject* object, detail::ItemKind kind) {
-  ObjectWalker walker(channels_);
+  ObjectWalker walker(channels_, ObjectWalker::Buffers::sent);
   detail::PickleEncoder<ObjectWalker>(walker, scratch_).encode(object);
   item_ = {kind, scratch_.span()};
+  item_.has_arrays = walker.has_met_arrays();
 }
 
 }  // namespace gangway::python

@@ -11,6 +11,7 @@
 #include "core/item_codec.hpp"
 #include "core/item_walker.hpp"
 #include "core/pickle_encoder.hpp"
+#include "python/common/buffer_item.hpp"
 #include "python/common/py_ref.hpp"
 
 namespace gangway::python {
@@ -22,6 +23,10 @@ class ObjectChannels {
   [[nodiscard]] virtual std::uint32_t id_of(PyObject* channel) const = 0;
   /// The object for an id that arrived. Throws LoadError (errc::bad_channel), PythonError.
   [[nodiscard]] virtual PyRef channel(std::uint32_t id) = 0;
+  /// Whether the peer reads arrays.
+  [[nodiscard]] virtual bool sends_arrays() const { return false; }
+  /// make_array of python/agent/arrays.py. Throws PythonError.
+  [[nodiscard]] virtual PyRef array_maker() = 0;
 
  protected:
   ~ObjectChannels() = default;
@@ -38,7 +43,10 @@ class ObjectWalker {
     PyRef member;
   };
 
-  explicit ObjectWalker(const ObjectChannels& channels) noexcept : channels_(channels) {}
+  enum class Buffers : bool { refused, sent };  // objects that have one, but for bytes
+
+  explicit ObjectWalker(const ObjectChannels& channels, Buffers buffers = Buffers::refused) noexcept
+      : channels_(channels), buffers_(buffers) {}
 
   [[nodiscard]] detail::NodeKind kind(Node node);
   [[nodiscard]] bool boolean(Node node) const noexcept { return node == Py_True; }
@@ -52,7 +60,9 @@ class ObjectWalker {
     return static_cast<std::uint32_t>(address >> 4 ^ address >> 11);
   }
   [[nodiscard]] bool same_str(Node node, Node other) const noexcept { return node == other; }
-  [[nodiscard]] std::span<const std::byte> bytes(Node node) const noexcept;
+  [[nodiscard]] std::span<const std::byte> bytes(Node node);
+  [[nodiscard]] detail::ArrayHeader array(Node) const noexcept { return buffer_.header(); }
+  [[nodiscard]] bool has_met_arrays() const noexcept { return has_met_arrays_; }
   [[nodiscard]] std::uint32_t channel(Node node) const { return channels_.id_of(node); }
   [[nodiscard]] std::string type_name(Node node) const;
   [[nodiscard]] std::size_t size(Node node) const;
@@ -60,12 +70,17 @@ class ObjectWalker {
   [[nodiscard]] bool next(Cursor& cursor, Node& node) const;
 
  private:
+  [[nodiscard]] detail::NodeKind kind_of_buffer(Node node);
+
   const ObjectChannels& channels_;
+  const Buffers buffers_;
+  BufferItem buffer_;
+  bool has_met_arrays_ = false;
   std::int64_t integer_ = 0;
   PyRef text_;  // the UTF-8 form of a text that is not ASCII
   Bytes big_;
 };
-static_assert(detail::ItemWalker<ObjectWalker>);
+static_assert(detail::ItemWalker<ObjectWalker> && detail::ArrayWalker<ObjectWalker>);
 
 /// The text of a DumpError's "can't serialize ...": repr(type(object)).
 [[nodiscard]] std::string type_text(PyObject* object);
@@ -85,6 +100,7 @@ class EncodedObject {
 
  private:
   void encode_pickle(PyObject* object, detail::ItemKind kind);
+  [[nodiscard]] bool encode_buffer(PyObject* object);
 
   const ObjectChannels& channels_;
   detail::EncodedItem item_{};

@@ -81,6 +81,7 @@ class Side : public ObjectChannels, public std::enable_shared_from_this<Side> {
   [[nodiscard]] bool is_channel(PyObject* object) const noexcept final;
   [[nodiscard]] std::uint32_t id_of(PyObject* channel) const final;
   [[nodiscard]] PyRef channel(std::uint32_t id) final;
+  [[nodiscard]] bool sends_arrays() const final { return connection().peer_arrays(); }
 
  protected:
   ~Side() = default;

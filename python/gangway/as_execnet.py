@@ -6,7 +6,7 @@
 A directory with an `execnet` package, whose classes and functions are Gangway's, is put first on
 sys.path. Its name is printed by
 
-    python -m gangway.as_execnet --directory
+    python -m gangway.as_execnet --path
 
 for those who set PYTHONPATH instead, which reaches the processes that the program starts as well.
 Workers find the same package.
@@ -33,7 +33,7 @@ def find_program(name: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    if arguments == ["--directory"]:
+    if arguments in (["--path"], ["--directory"]):  # the second is its older name
         print(DIRECTORY)
         return
     module = arguments[:1] == ["-m"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from . import trace
 from .execmodel import ExecModel
 from .record import RInfo
-from .source import Source, source_of
+from .source import Source, prepare
 from .transport import ChannelFactory, Transport
 from .xspec import XSpec
 
@@ -23,10 +23,8 @@ channel.send({"executable": sys.executable, "version_info": tuple(sys.version_in
 """
 
 
-def task_of(source: Source, kwargs: dict) -> tuple:
-    """The arguments of the C++ side. TypeError for keyword arguments without a function."""
-    if kwargs and source.function is None:
-        raise TypeError("can't pass kwargs to non-function remote_exec")
+def _task_of(source: Source, kwargs: dict) -> tuple:
+    """The arguments of the C++ side."""
     return source.text, source.file, source.function, kwargs or None
 
 
@@ -48,6 +46,7 @@ class Gateway:
         self._group = group
         self._execmodel = group.execmodel
         self._core = core
+        self._modules: dict[str, tuple[str, str, bool]] = {}  # that the far side got from us
         if spec.ssh or spec.vagrant_ssh or spec.socket:
             self.remoteaddress = spec.ssh or spec.vagrant_ssh or spec.socket
         core.set_channel_class(group.execmodel.channel_class)
@@ -69,14 +68,25 @@ class Gateway:
         `source` is a text, a function `f(channel, **kwargs)`, or a module. Errors of the task come
         as RemoteError out of receive() and waitclose().
 
-        Raises ValueError for a function that cannot run alone, TypeError for keyword arguments
-        without a function, DumpError for those that cannot travel.
+        A function is sent without what is around it. With `globals=True` (unless the function has a
+        parameter of that name) what it uses goes along: functions and classes of its file, constants, and
+        the modules of the program as source, which the far side gets before the call returns (gangway.ship).
+
+        Raises ValueError for a function that cannot be sent and says which name is the reason,
+        TypeError for keyword arguments without a function, DumpError for those that cannot travel.
         """
-        return self._start_task(source_of(source), kwargs)
+        prepared = prepare(source, kwargs)
+        self._await_modules(self._send_modules(prepared), prepared)
+        return self._start_task(prepared, kwargs)
 
     async def aremote_exec(self, source: Any, **kwargs: Any) -> Channel:
         """remote_exec() for asyncio: the same, but large arguments do not block the loop while they go out."""
-        channel, operation = self._core.start_remote_exec(*task_of(source_of(source), kwargs))
+        prepared = prepare(source, kwargs)
+        receiver = self._send_modules(prepared)
+        if receiver is not None:
+            await receiver.awaitclose()
+            self._modules.update(prepared.modules or {})
+        channel, operation = self._core.start_remote_exec(*_task_of(prepared, kwargs))
         channel._kept = self
         if operation is not None:
             from .event_loop import completed
@@ -85,9 +95,24 @@ class Gateway:
         return channel
 
     def _start_task(self, source: Source, kwargs: dict) -> Channel:
-        channel = self._core.remote_exec(*task_of(source, kwargs))
+        channel = self._core.remote_exec(*_task_of(source, kwargs))
         channel._kept = self  # as long as somebody has it, it has a gateway
         return channel
+
+    def _send_modules(self, source: Source) -> Channel | None:
+        """The channel of the task that receives those modules that the far side lacks."""
+        missing = {name: entry for name, entry in (source.modules or {}).items() if self._modules.get(name) != entry}
+        if not missing:
+            return None
+        from .ship import RECEIVER
+
+        receiver = Source(RECEIVER, "<gangway modules>", "receive_modules")
+        return self._start_task(receiver, {"modules": missing})
+
+    def _await_modules(self, channel: Channel | None, source: Source) -> None:
+        if channel is not None:
+            channel.waitclose()
+            self._modules.update(source.modules or {})
 
     def newchannel(self) -> Channel:
         """A channel without a task, to be sent to the far side. OSError when the connection is gone."""

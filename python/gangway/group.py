@@ -12,7 +12,7 @@ from .errors import IdInUseError, NotInTime
 from .execmodel import ExecModel, RemoteExecModel, get_execmodel, get_remote_execmodel
 from .gateway import Gateway
 from .multi_channel import MultiChannel
-from .source import source_of
+from .source import prepare
 from .xspec import XSpec
 
 TYPE_CHECKING = False
@@ -239,9 +239,12 @@ class Group:
                 occupied.discard(self)
 
     def remote_exec(self, source: Any, **kwargs: Any) -> MultiChannel:
-        """Gateway.remote_exec on each member in order."""
-        prepared = source_of(source)
-        return MultiChannel([gateway._start_task(prepared, kwargs) for gateway in self])
+        """Gateway.remote_exec on each member in order, `globals=True` included."""
+        prepared = prepare(source, kwargs)
+        gateways = list(self)
+        for gateway, receiver in [(gateway, gateway._send_modules(prepared)) for gateway in gateways]:
+            gateway._await_modules(receiver, prepared)
+        return MultiChannel([gateway._start_task(prepared, kwargs) for gateway in gateways])
 
     def terminate(self, timeout: float | None = None) -> TerminateReport:
         """Ends every gateway: asks, waits up to `timeout` seconds, kills. Returns within the timeout

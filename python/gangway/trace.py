@@ -6,8 +6,12 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 fn: str | None = None
-_stream = None
+_stream: Any = None
 
 
 def notrace(*words: object) -> None:

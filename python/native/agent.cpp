@@ -77,6 +77,7 @@ std::shared_ptr<Agent> Agent::create(const Hello& hello, detail::FileDescriptor 
   auto stream = std::make_unique<detail::FdStream>(runtime->io(), std::move(read_end), std::move(write_end));
   auto connection = std::make_shared<Connection>(runtime, std::move(stream), hello.settings);
   connection->set_peer_max_item(hello.peer_max_item);
+  connection->set_peer_arrays(hello.peer_arrays);
   return std::shared_ptr<Agent>(new Agent(hello, std::move(runtime), std::move(connection)));
 }
 

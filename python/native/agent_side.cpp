@@ -88,6 +88,8 @@ void AgentSide::prepare_callbacks() {
   PyRef::check(PyObject_CallFunction(function("ensure_threading"), "k", agent_->main_thread()));
 }
 
+PyRef AgentSide::array_maker() { return PyRef::share(function("make_array", frozen_arrays)); }
+
 std::string AgentSide::error_text(PyObject* exception) {
   return text_of(PyRef::check(PyObject_CallOneArg(function("error_text"), exception)).get());
 }

@@ -20,6 +20,7 @@ class AgentSide final : public Side {
   void prepare_callbacks() override;
   void on_callback_thread() override { agent_->is_callback_thread(); }
   [[nodiscard]] std::string error_text(PyObject* exception) override;
+  [[nodiscard]] PyRef array_maker() override;
 
  private:
   const std::shared_ptr<Agent> agent_;

@@ -12,6 +12,7 @@ extern const std::string_view frozen_errors;
 extern const std::string_view frozen_native;
 
 // python/agent/, when somebody asks for it.
+extern const std::string_view frozen_arrays;
 extern const std::string_view frozen_files;
 extern const std::string_view frozen_output;
 extern const std::string_view frozen_stacks;

@@ -12,6 +12,7 @@
 #include <gangway/error.hpp>
 #include <gangway/limits.hpp>
 
+#include "channels/capabilities.hpp"
 #include "core/frame.hpp"
 #include "core/item_codec.hpp"
 
@@ -80,6 +81,7 @@ Hello parse(const Dict& dict) {
   hello.settings.window = size_or(dict, "window", 0);
   // The controller may execute code here: its limit may as well be ours.
   hello.settings.max_item = hello.peer_max_item = size_or(dict, "max_item", limits::item);
+  hello.peer_arrays = detail::has_capability(dict, "arrays");
   hello.settings.own_channels = size_or(dict, "max_channels", limits::peer_channels);
   hello.settings.peer_channels = limits::live_channels;
   hello.debug = static_cast<int>(std::min<std::uint64_t>(size_or(dict, "debug", 0), 2));
@@ -153,7 +155,7 @@ Value make_answer(const Hello& hello, const std::string& python_version, const s
       {"version", GANGWAY_VERSION},
       {"max_frame", limits::frame_accepted},
       {"max_item", hello.settings.max_item},
-      {"capabilities", List{}},
+      {"capabilities", List{"arrays"}},
       {"agent", "native"},
       {"python", python_version},
       {"implementation", "cpython"},

@@ -26,6 +26,7 @@ struct Hello {
   std::string id;
   std::string execmodel;
   std::uint64_t peer_max_item = 0;
+  bool peer_arrays = false;
   detail::Multiplexer::Settings settings;
   int debug = 0;
   std::optional<OutputRequest> output;

@@ -66,6 +66,20 @@ items = [b"\x01" + pickled(value) for value in VALUES]
 items += [b"\x01" + CHANNEL, b"\x02bytes", b"\x03h\xc3\xa4", b"\x04\x01\x00\x00\x00\x00\x00\x00\x80"]
 # Texts by number (MEMOIZE, BINGET): keys, members of a set, one that is not there.
 items += [b"\x01\x80\x04](}\x8c\x02id\x94K\x01s}h\0K\x02s}h\0\x8c\x01x\x94s\x8f(h\1h\0\x90e.", b"\x01\x80\x04\x8c\x01a\x94h\1\x86."]
+
+
+def array(dtype=b"<i4", order=b"C", shape=(2, 3), size=None, data=None):
+    """An array item; what is given is not made to fit."""
+    data = bytes(24) if data is None else data
+    head = b"\x8c\x08_gangway\x8c\x05array\x93(\x8c" + bytes([len(dtype)]) + dtype + b"\x8c\x01" + order + b"("
+    sizes = b"".join(b"\x8a\x08" + struct.pack("<Q", count) for count in shape)
+    return head + sizes + b"t\x8e" + struct.pack("<Q", len(data) if size is None else size) + data + b"tR"
+
+
+ARRAYS = [array(), array(b"|u1", b"F", (24,)), array(shape=()), array(shape=(), data=bytes(4)), array(shape=(0, 2**62), data=b""),
+          array(shape=(2**62, 2**62)), array(shape=(2**63,)), array(b"|O8"), array(b"<i3"), array(size=2**63), array(shape=(1,) * 33),
+          b"](" + array() + array() + b"e", b"}" + array() + b"Ns"]
+items += [b"\x01\x80\x04" + text + b"." for text in ARRAYS]
 write("item_decoder", items)
 
 python_2 = [b"\x02M\x00\x00\x00\x02a\xe4Q", b"\x02S\x00\x00\x00\x01aQ", b"\x02G\x00\x00\x00\x05Q",

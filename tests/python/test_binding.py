@@ -37,7 +37,7 @@ def test_what_is_no_item_is_refused_and_the_channel_unharmed(gateway):
         pass
 
     channel = gateway.remote_exec(ECHO)
-    for wrong in (object(), Text("x"), bytearray(b"x"), range(3), len, [1, [object()]], {"a": {1: Text()}}, "\ud800"):
+    for wrong in (object(), Text("x"), range(3), len, [1, [object()]], {"a": {1: Text()}}, "\ud800"):
         with pytest.raises(DumpError, match="can't serialize"):
             channel.send(wrong)
         with pytest.raises(DumpError, match="can't serialize"):

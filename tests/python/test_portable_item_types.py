@@ -100,13 +100,13 @@ def wait_for_credit(agent, number, needed):
 
 
 @pytest.mark.parametrize("expression, name", [
-    ("object()", "object"), ("bytearray(b'x')", "bytearray"), ("[memoryview(b'x')]", "memoryview"), ("int", "type"),
+    ("object()", "object"), ("int", "type"),
     ("[len]", "builtin_function"), ("lambda: 0", "function"), ("complex", "type"), ("[complex, 1j]", "type"),
     ("Ellipsis", "ellipsis"), ("{'a': NotImplemented}", "NotImplementedType"), ("range(3)", "range"),
     ("type('I', (int,), {})(3)", "I"), ("[type('S', (str,), {})('x')]", "S"), ("'\\ud800'", "surrogates"),
     ("['\\ud800']", "surrogates"), ("{'\\ud800': 1}", "surrogates"), ("ValueError('x')", "ValueError"),
     ("__import__('collections').OrderedDict()", "OrderedDict"), ("1 << (8 << 20)", "int"), ("[1 << (8 << 20)]", "int"),
-    ("bytearray", "type|bytearray"), ("__import__('os')", "module"), ("channel.send", "method"),
+    ("bytearray", "type"), ("__import__('os')", "module"), ("channel.send", "method"),
 ])
 def test_anything_else_is_a_dump_error_and_nothing_is_sent(agent, expression, name):
     items = agent.run("""
@@ -188,7 +188,7 @@ deep = [frozenset([i]) for i in range(100)]
 for i in range(850):
     deep = [deep]
 channel.send(deep)
-for bad in object(), "\\ud800", complex, [bytearray()], 1 << (8 << 20):
+for bad in object(), "\\ud800", complex, [iter(())], 1 << (8 << 20):
     try:
         channel.send([one] * 100 + [bad])
     except Exception as error:

@@ -17,7 +17,7 @@ def test_hello_names_the_agent(python, local):
     with start(python, local) as agent:
         hello = agent.hello
         assert hello["protocol"] == (1, 0) and hello["agent"] == "portable"
-        assert hello["capabilities"] == [] and hello["max_frame"] == 262144
+        assert hello["capabilities"] == ["arrays"] and hello["max_frame"] == 262144
         assert hello["python"].split(".")[0] == "3" and hello["implementation"] in ("cpython", "pypy")
         assert agent.run("channel.send(1)") == [1]
         assert agent.terminate() == 0

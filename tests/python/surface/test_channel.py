@@ -49,8 +49,8 @@ def test_nan_comes_back(echo):
     assert repr(echo.receive()) == "nan"
 
 
-@pytest.mark.parametrize("item", [object(), bytearray(b"x"), range(3), [1, (object(),)], lambda: 3,
-                                  type("Int", (int,), {})(3), type("Text", (str,), {})("x"), {1: {2: memoryview(b"")}}])
+@pytest.mark.parametrize("item", [object(), range(3), [1, (object(),)], lambda: 3,
+                                  type("Int", (int,), {})(3), type("Text", (str,), {})("x"), {1: {2: iter(())}}])
 def test_what_cannot_travel(echo, item):
     with pytest.raises(DumpError, match="can't serialize"):
         echo.send(item)

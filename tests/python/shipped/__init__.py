@@ -1,0 +1,1 @@
+"""A package of a program whose functions are sent: test_ship.py."""

@@ -1,0 +1,5 @@
+"""What shapes imports."""
+
+
+def square(value):
+    return "%d m2" % value
