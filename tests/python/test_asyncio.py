@@ -170,13 +170,17 @@ def test_a_send_that_waits_is_told_of_the_end():
 
 def test_an_object_that_is_being_sent_lives_until_it_has_gone():
     async def main(gateway):
-        channel, gate = await gated(gateway)
-        sender = asyncio.create_task(channel.asend(b"x" * 50_000_000))
-        await asyncio.sleep(0.05)
-        await cancelled(sender)  # it has begun
-        del sender
-        gc.collect()
-        await gate.asend(None)
+        channel = gateway.remote_exec("channel.send(len(channel.receive()))")
+        pid = gateway._core.info()["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            sender = asyncio.create_task(channel.asend(b"x" * 50_000_000))
+            await asyncio.sleep(0.05)
+            await cancelled(sender)  # it has begun
+            del sender
+            gc.collect()
+        finally:
+            os.kill(pid, signal.SIGCONT)
         assert await channel.areceive() == 50_000_000
 
     run(main)
