@@ -47,6 +47,12 @@ inline constexpr std::size_t error_text = 64 * 1024;  // a traceback; fits one f
 inline constexpr std::size_t stacks_text = 65'000;    // of all threads; fits one frame
 inline constexpr std::size_t part_name = 255;         // its length is one byte of PART
 
+// A configuration or known_hosts file that is larger is a mistake, or a device.
+inline constexpr std::size_t ssh_file = 4 * 1024 * 1024;
+inline constexpr int ssh_jumps = 8;  // a chain that is longer leads to itself
+// A connection without gateways waits so long for the next one: a login costs 100 to 200 ms.
+inline constexpr std::chrono::seconds ssh_idle{3};
+
 // Gateways of one group that start at the same time; more only makes each one slower.
 inline constexpr std::size_t parallel_starts = 16;
 
