@@ -20,8 +20,8 @@ int run_ssh(const Sshd& sshd, std::vector<std::string> words) {
 class SshdFixture : public LeakCheckedTest {
  protected:
   void SetUp() override {
-    if (const auto why = Sshd::missing(); !why.empty()) GTEST_SKIP() << why;
     LeakCheckedTest::SetUp();
+    if (const auto why = Sshd::missing(); !why.empty()) GTEST_SKIP() << why;
   }
 };
 
