@@ -13,6 +13,7 @@
 #include "gateways/cookie.hpp"
 #include "gateways/gateway_state.hpp"
 #include "gateways/line_writer.hpp"
+#include "gateways/ssh_host.hpp"
 #include "gateways/warm_start.hpp"
 
 namespace gangway {
@@ -68,7 +69,8 @@ Group::Group() : state_(std::make_shared<State>()) {
     const auto found = state->find(id);
     return found == state->members.end() ? nullptr : *found;
   };
-  state_->transports = {state_->runtime, state_->warm, detail::agent_cookie(), member};
+  state_->transports = {state_->runtime, state_->warm, detail::agent_cookie(), member,
+                         std::make_shared<detail::SshPool>(state_->runtime)};
 }
 
 // The destructor ends what has started when a later one fails.

@@ -1,6 +1,10 @@
 #include "gateways/open_transport.hpp"
 
+#include <algorithm>
+
 #include "gateways/popen_process.hpp"
+#include "gateways/remote_command.hpp"
+#include "gateways/ssh_transport.hpp"
 
 namespace gangway::detail {
 
@@ -12,6 +16,16 @@ std::shared_ptr<Transport> open_popen(const TransportContext& context, const Boo
                                         bootstrap.may_be_forked() ? context.warm.get() : nullptr);
 }
 
+std::shared_ptr<Transport> open_ssh(const TransportContext& context, const XSpec& spec, const Bootstrap& bootstrap) {
+  const auto interpreter = spec.python_command();
+  const auto& argv = bootstrap.argv();
+  RemoteCommand command{interpreter,
+                        {argv.begin() + static_cast<std::ptrdiff_t>(std::max<std::size_t>(1, interpreter.size())), argv.end()},
+                        context.cookie};
+  return std::make_shared<SshTransport>(context.ssh->host(ssh_settings(spec)), remote_command(command),
+                                        Clock::now() + spec.connect_timeout());
+}
+
 }  // namespace
 
 std::shared_ptr<Transport> open_transport(const TransportContext& context, const XSpec& spec,
@@ -19,7 +33,7 @@ std::shared_ptr<Transport> open_transport(const TransportContext& context, const
   if (spec.has("via")) spec.reject("via", "this version can start popen gateways only");
   switch (spec.kind()) {
     case TransportKind::popen: return open_popen(context, bootstrap);
-    case TransportKind::ssh:
+    case TransportKind::ssh: return open_ssh(context, spec, bootstrap);
     case TransportKind::vagrant_ssh:
     case TransportKind::socket:
     case TransportKind::unix_socket:

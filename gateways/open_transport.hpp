@@ -16,6 +16,7 @@
 namespace gangway::detail {
 
 class GatewayState;
+class SshPool;
 
 /// What the transports of one group share.
 struct TransportContext {
@@ -25,6 +26,8 @@ struct TransportContext {
   std::string cookie;
   /// The member that `via=` names; null when there is none. Any thread.
   std::function<std::shared_ptr<GatewayState>(std::string_view id)> member;
+  /// The ssh connections of the group.
+  std::shared_ptr<SshPool> ssh = {};
 };
 
 /// Throws SpecError for what the spec cannot mean, StartError or SpawnError when not even the

@@ -54,8 +54,8 @@ class SshChannel : public std::enable_shared_from_this<SshChannel> {
   [[nodiscard]] DeathRecord death();
   [[nodiscard]] std::optional<ConnectionEnd> failure();
 
-  /// Signals the process group of the far side's command ("TERM", "KILL"), if it runs.
-  void signal(const char* name) noexcept;
+  /// Signals the process group of the far side's command ("TERM", "KILL"). False: there is none yet.
+  bool signal(const char* name) noexcept;
   /// Gives it up: closed on this side, whatever the far side does.
   void abandon() noexcept;
 
