@@ -51,6 +51,10 @@ Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
   (void)execmodel_of(spec);
   (void)hello();
   (void)settings();
+  if (is_served(spec)) {
+    if (spec.has("python")) spec.reject("python", "the server has chosen its interpreter already");
+    return;
+  }
   if (is_native(spec)) {
     argv_ = {native_agent_path()};
     if (spec.dont_write_bytecode()) argv_.emplace_back("-B");
@@ -69,6 +73,11 @@ Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
 
 bool Bootstrap::is_native(const XSpec& spec) {
   return spec.kind() == TransportKind::popen && !spec.has("via") && spec.python_command().empty();
+}
+
+bool Bootstrap::is_served(const XSpec& spec) {
+  const TransportKind kind = spec.kind();
+  return kind == TransportKind::socket || kind == TransportKind::unix_socket;
 }
 
 // Paths in these may be relative, and are resolved when the interpreter starts: after chdir in a
@@ -147,7 +156,7 @@ std::optional<std::string> Bootstrap::on_hello(const Value& value) {
 }
 
 ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) const {
-  const std::string program = spec_.python().value_or(argv_.front());
+  const std::string program = argv_.empty() ? "the agent" : spec_.python().value_or(argv_.front());
   if (failure_) {  // what on_hello said, not an error of the protocol
     constexpr std::string_view prefix = "protocol error: ";
     end.code = failure_;

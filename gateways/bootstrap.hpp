@@ -25,6 +25,10 @@ class Bootstrap {
   /// Whether the spec asks for the native agent on this machine.
   [[nodiscard]] static bool is_native(const XSpec& spec);
 
+  /// Whether a server starts the agent, and says what that needs to be sent first: there are
+  /// neither a command line nor first bytes then.
+  [[nodiscard]] static bool is_served(const XSpec& spec);
+
   /// The command line of the agent, for the machine on which it is to run.
   [[nodiscard]] const std::vector<std::string>& argv() const noexcept { return argv_; }
   /// Whether a fork of an agent that has started Python already would be the same (warm_start.hpp).

@@ -116,6 +116,10 @@ void GatewayState::wait_ready() {
     const std::lock_guard lock(mutex_);  // its HELLO may arrive just now
     end = bootstrap_.explain(std::move(end), noise);
   }
+  if (auto failure = transport_->failure()) {
+    end.code = failure->code;
+    end.text = std::move(failure->text);
+  }
   if (const auto shown = last_lines(end.death.stderr_tail); !shown.empty())
     end.text += "\nstderr:\n" + escape_for_display(shown);
   connection_->finish(end);

@@ -119,6 +119,11 @@ void Group::set_execmodel(std::string_view execmodel, std::optional<std::string_
   state_->remote_execmodel = there;
 }
 
+void Group::set_ssh_askpass(SshAskpass askpass) {
+  state_->check_process();
+  state_->transports.ssh->set_askpass(std::move(askpass));
+}
+
 void Group::allocate_id(XSpec& spec) {
   if (spec.has("id")) return;
   const auto lock = state_->lock();

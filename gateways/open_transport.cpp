@@ -4,6 +4,8 @@
 
 #include "gateways/popen_process.hpp"
 #include "gateways/remote_command.hpp"
+#include "gateways/socket_spec.hpp"
+#include "gateways/socket_transport.hpp"
 #include "gateways/ssh_transport.hpp"
 
 namespace gangway::detail {
@@ -33,10 +35,10 @@ std::shared_ptr<Transport> open_transport(const TransportContext& context, const
   if (spec.has("via")) spec.reject("via", "this version can start popen gateways only");
   switch (spec.kind()) {
     case TransportKind::popen: return open_popen(context, bootstrap);
+    case TransportKind::socket:
+    case TransportKind::unix_socket: return std::make_shared<SocketTransport>(context.runtime, socket_plan(spec));
     case TransportKind::ssh: return open_ssh(context, spec, bootstrap);
     case TransportKind::vagrant_ssh:
-    case TransportKind::socket:
-    case TransportKind::unix_socket:
     case TransportKind::command:
     case TransportKind::docker:
     case TransportKind::podman:

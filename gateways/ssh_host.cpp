@@ -11,8 +11,13 @@ SshHost::SshHost(std::shared_ptr<Runtime> runtime, SshSettings settings, SshAskp
                  std::shared_ptr<SshHost> jump)
     : runtime_(std::move(runtime)),
       settings_(std::move(settings)),
-      askpass_(std::move(askpass)),
-      jump_(std::move(jump)) {}
+      jump_(std::move(jump)),
+      askpass_(std::move(askpass)) {}
+
+void SshHost::set_askpass(SshAskpass askpass) {
+  const std::lock_guard lock(mutex_);
+  askpass_ = std::move(askpass);
+}
 
 std::shared_ptr<SshChannel> SshHost::open(SshChannelRequest request, Clock::time_point deadline) {
   const auto channel = std::make_shared<SshChannel>(shared_from_this(), std::move(request));
@@ -49,7 +54,7 @@ SshPool::~SshPool() {
 void SshPool::set_askpass(SshAskpass askpass) {
   const std::lock_guard lock(mutex_);
   askpass_ = std::move(askpass);
-  hosts_.clear();
+  for (const auto& host : hosts_) host->set_askpass(askpass_);
 }
 
 std::shared_ptr<SshHost> SshPool::host(const SshSettings& settings) {

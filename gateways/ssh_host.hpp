@@ -24,6 +24,8 @@ class SshHost : public std::enable_shared_from_this<SshHost> {
  public:
   /// `jump`: the host to go through, or null.
   SshHost(std::shared_ptr<Runtime> runtime, SshSettings settings, SshAskpass askpass, std::shared_ptr<SshHost> jump);
+  /// For logins from now on.
+  void set_askpass(SshAskpass askpass);
 
   [[nodiscard]] const SshSettings& settings() const noexcept { return settings_; }
   /// Opens a channel, without waiting for it; a login that it needs must come to its end before
@@ -40,10 +42,10 @@ class SshHost : public std::enable_shared_from_this<SshHost> {
 
   const std::shared_ptr<Runtime> runtime_;
   const SshSettings settings_;
-  const SshAskpass askpass_;
   const std::shared_ptr<SshHost> jump_;
 
   std::mutex mutex_;  // guards what follows, the links, and their channels. After the Connection's, never before
+  SshAskpass askpass_;
   std::vector<std::shared_ptr<SshLink>> links_;
   std::optional<std::size_t> most_channels_;  // of one connection, once the server has refused more
   Clock::time_point deadline_{};              // of the latest gateway that is being opened

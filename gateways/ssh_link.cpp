@@ -57,8 +57,8 @@ SshLink::~SshLink() {
 
 void SshLink::start(Clock::time_point deadline, const std::shared_ptr<SshChannel>& via) {
   FileDescriptor proxied = open_proxy(via);
-  std::thread([self = shared_from_this(), deadline, fd = std::move(proxied)]() mutable {
-    self->log_in(deadline, std::move(fd));
+  std::thread([self = shared_from_this(), deadline, askpass = host_->askpass_, fd = std::move(proxied)]() mutable {
+    self->log_in(deadline, askpass, std::move(fd));
   }).detach();
 }
 
@@ -85,11 +85,11 @@ FileDescriptor SshLink::open_proxy(const std::shared_ptr<SshChannel>& via) {
   return std::move(ours);
 }
 
-void SshLink::log_in(Clock::time_point deadline, FileDescriptor proxied) noexcept {
+void SshLink::log_in(Clock::time_point deadline, const SshAskpass& askpass, FileDescriptor proxied) noexcept {
   const SshSettings& settings = host_->settings();
   try {
     if (settings.connect_timeout) deadline = std::min(deadline, Clock::now() + *settings.connect_timeout);
-    logged_in(SshLogin{settings, host_->askpass_, *control_, deadline}.run(std::move(proxied)));
+    logged_in(SshLogin{settings, askpass, *control_, deadline}.run(std::move(proxied)));
   } catch (const Error& problem) {
     login_failed(problem.code(), problem.what());
   } catch (const std::exception& problem) {

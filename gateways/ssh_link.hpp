@@ -50,8 +50,8 @@ class SshLink : public std::enable_shared_from_this<SshLink> {
   enum class State { login, up, over };
 
   [[nodiscard]] FileDescriptor open_proxy(const std::shared_ptr<SshChannel>& via);
-  void log_in(Clock::time_point deadline, FileDescriptor proxied) noexcept;  // the thread; without the mutex
-  void logged_in(SshSessionHandle session);                                   // likewise
+  void log_in(Clock::time_point deadline, const SshAskpass& askpass, FileDescriptor proxied) noexcept;  // the thread
+  void logged_in(SshSessionHandle session);                                     // likewise
   void login_failed(boost::system::error_code code, const std::string& text);  // likewise
   void begin(const std::shared_ptr<SshChannel>& channel);
   void advance(const std::shared_ptr<SshChannel>& channel);

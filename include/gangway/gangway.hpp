@@ -15,5 +15,6 @@
 #include <gangway/multi_channel.hpp>
 #include <gangway/output.hpp>
 #include <gangway/remote_status.hpp>
+#include <gangway/ssh.hpp>
 #include <gangway/value.hpp>
 #include <gangway/xspec.hpp>

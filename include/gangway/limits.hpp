@@ -57,6 +57,21 @@ inline constexpr std::chrono::seconds ssh_idle{3};
 inline constexpr std::size_t parallel_starts = 16;
 
 inline constexpr std::chrono::seconds bootstrap_time{30};
+
+// Socket server: what somebody gets who has not shown yet that he may be here. A handshake needs
+// 1 KiB and a few milliseconds; the line before the first frame less.
+inline constexpr std::size_t greeting_slots = 16;
+inline constexpr std::chrono::seconds greeting_time{5};
+inline constexpr std::size_t greeting_line = 512;
+inline constexpr std::size_t greeting_bytes = 512;
+// Wrong secrets of one address are tried at this rate, whatever their number.
+inline constexpr std::chrono::seconds between_failures{1};
+// Below it a secret could be guessed from a recorded handshake.
+inline constexpr std::size_t secret_least = 16;
+inline constexpr std::size_t secret_most = 4096;
+// Agents of a server at a time, unless it is told otherwise.
+inline constexpr std::size_t server_connections = 64;
+
 // How often a connection is asked whether its agent still answers, and after which time of
 // silence it is reported as unresponsive.
 inline constexpr std::chrono::seconds ping_interval{15};

@@ -1,0 +1,13 @@
+// What `socket=` and `unix=` say, and which secret goes with it.
+#pragma once
+
+#include <gangway/xspec.hpp>
+
+#include "gateways/socket_opening.hpp"
+
+namespace gangway::detail {
+
+/// Throws SpecError for an address that is none, Error for a secret that cannot be had.
+[[nodiscard]] SocketOpening::Plan socket_plan(const XSpec& spec);
+
+}  // namespace gangway::detail
