@@ -24,8 +24,11 @@ std::shared_ptr<Transport> open_ssh(const TransportContext& context, const XSpec
   RemoteCommand command{interpreter,
                         {argv.begin() + static_cast<std::ptrdiff_t>(std::max<std::size_t>(1, interpreter.size())), argv.end()},
                         context.cookie};
+  // The login gives up a little before the gateway does: its error says more.
+  const auto patience = spec.connect_timeout();
+  const auto login = patience - std::min(patience / 10, std::chrono::milliseconds(500));
   return std::make_shared<SshTransport>(context.ssh->host(ssh_settings(spec)), remote_command(command),
-                                        Clock::now() + spec.connect_timeout());
+                                        Clock::now() + login);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <libssh/callbacks.h>
 #include <libssh/libssh.h>
+#include <libssh/server.h>  // ssh_send_keepalive: it is for clients, too
 
 #include <memory>
 #include <string>

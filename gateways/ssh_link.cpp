@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sstream>
 #include <thread>
 #include <utility>
 
@@ -117,6 +118,7 @@ void SshLink::logged_in(SshSessionHandle session) {
     socket_.assign(copy.get(), error);
   if (error) return end(error, "ssh: the connection cannot be watched: " + error.message());
   (void)copy.release();
+  ssh_set_counters(session_.get(), &traffic_, nullptr);
   state_ = State::up;
   for (const auto& channel : std::vector(channels_)) begin(channel);
   keep_alive();
@@ -275,7 +277,9 @@ void SshLink::watch() {
   runtime_->keep_going();
 }
 
-// What is sent must be acknowledged: by that the kernel finds out that nobody is there any more.
+// A request that must be answered, as OpenSSH's ServerAliveInterval sends it: through jumps and
+// proxies nobody else would notice that the far end is gone. Where the connection is our own, the
+// kernel may notice first (TCP_USER_TIMEOUT), since there is something to acknowledge.
 void SshLink::keep_alive() {
   const auto interval = host_->settings().keepalive;
   if (interval <= interval.zero() || state_ != State::up) return;
@@ -284,12 +288,24 @@ void SshLink::keep_alive() {
     const auto self = weak.lock();
     if (error || !self) return;
     const std::lock_guard lock(self->host_->mutex_);
-    if (self->state_ != State::up) return;
-    if (!self->write_pending()) (void)ssh_send_ignore(self->session_.get(), "");
     self->pump();
+    self->ask_whether_alive();
     self->settle();
     self->keep_alive();
   });
+}
+
+void SshLink::ask_whether_alive() {
+  if (state_ != State::up) return;
+  silent_ = std::exchange(heard_, traffic_.in_bytes) == traffic_.in_bytes ? silent_ + 1 : 0;
+  if (silent_ >= limits::silent_intervals) {
+    const double seconds = std::chrono::duration<double>(silent_ * host_->settings().keepalive).count();
+    std::ostringstream text;
+    text << "the ssh connection to " << host_->settings().destination() << " was lost: no answer for " << seconds << " s";
+    return end(errc::connection_lost, text.str());
+  }
+  // The first call takes the answer to the last request, if it has come; the second one sends.
+  for (int call = 0; call < 2; ++call) (void)ssh_send_keepalive(session_.get());
 }
 
 void SshLink::close_when_idle() {

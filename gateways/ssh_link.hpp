@@ -58,6 +58,7 @@ class SshLink : public std::enable_shared_from_this<SshLink> {
   void refused(const std::shared_ptr<SshChannel>& channel, const std::string& text);
   void watch();
   void keep_alive();
+  void ask_whether_alive();
   void close_when_idle();
   [[nodiscard]] std::string reason() const;
 
@@ -72,6 +73,9 @@ class SshLink : public std::enable_shared_from_this<SshLink> {
   boost::asio::posix::stream_descriptor socket_;  // a copy of the session's
   boost::asio::steady_timer keepalive_;
   boost::asio::steady_timer idle_;
+  ssh_counter_struct traffic_{};
+  std::uint64_t heard_ = 0;  // of traffic_.in_bytes, when it was last looked at
+  int silent_ = 0;           // so many intervals without a byte
   bool reading_ = false;  // a wait for readability is out
   bool writing_ = false;
   bool full_ = false;  // the server has refused a channel

@@ -72,6 +72,8 @@ inline constexpr std::size_t secret_most = 4096;
 // Agents of a server at a time, unless it is told otherwise.
 inline constexpr std::size_t server_connections = 64;
 
+// A link on which nothing came for so many intervals of keepalive= is dead: 45 s.
+inline constexpr int silent_intervals = 3;
 // How often a connection is asked whether its agent still answers, and after which time of
 // silence it is reported as unresponsive.
 inline constexpr std::chrono::seconds ping_interval{15};
