@@ -1,5 +1,11 @@
 #include "gateways/open_transport.hpp"
 
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "gateways/client_process.hpp"
+#include "gateways/launch_command.hpp"
 #include "gateways/popen_process.hpp"
 
 namespace gangway::detail {
@@ -12,6 +18,37 @@ std::shared_ptr<Transport> open_popen(const TransportContext& context, const Boo
                                         bootstrap.may_be_forked() ? context.warm.get() : nullptr);
 }
 
+// By SSH_ASKPASS, as the user of a desktop has it, or whoever wants to give a passphrase.
+bool has_askpass() {
+  const auto is_set = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return value != nullptr && *value != '\0';
+  };
+  return is_set("SSH_ASKPASS");
+}
+
+std::shared_ptr<Transport> open_client(const TransportContext& context, const XSpec& spec, const Bootstrap& bootstrap) {
+  LaunchSettings settings;
+  settings.cookie = context.cookie;
+  settings.found_before = context.interpreters->of(spec);
+  settings.is_root = ::geteuid() == 0;
+  settings.askpass = has_askpass();
+  if (spec.kind() == TransportKind::ssh) settings.control_path = context.ssh_control->path();
+  std::vector<std::pair<std::string, std::string>> environment{{"GANGWAY_COOKIE", context.cookie}};
+  // Never on a terminal: that belongs to the program, and there may be many of us.
+  if (settings.askpass) environment.emplace_back("SSH_ASKPASS_REQUIRE", "force");
+  return std::make_shared<ClientProcess>(*context.runtime, spec, launch_command(spec, bootstrap, settings),
+                                         std::move(environment));
+}
+
+// ssh_client=openssh, or nothing.
+bool wants_openssh(const XSpec& spec) {
+  const auto client = spec.argument("ssh_client");
+  if (client && *client != "openssh" && *client != "libssh")
+    spec.reject("ssh_client", "ssh_client= is openssh or libssh, not '" + *client + "'");
+  return client == "openssh";
+}
+
 }  // namespace
 
 std::shared_ptr<Transport> open_transport(const TransportContext& context, const XSpec& spec,
@@ -20,18 +57,20 @@ std::shared_ptr<Transport> open_transport(const TransportContext& context, const
   switch (spec.kind()) {
     case TransportKind::popen: return open_popen(context, bootstrap);
     case TransportKind::ssh:
+      if (wants_openssh(spec)) return open_client(context, spec, bootstrap);
+      break;
     case TransportKind::vagrant_ssh:
-    case TransportKind::socket:
-    case TransportKind::unix_socket:
     case TransportKind::command:
     case TransportKind::docker:
     case TransportKind::podman:
     case TransportKind::kubectl:
     case TransportKind::sudo:
     case TransportKind::su:
-    case TransportKind::slurm: break;
+    case TransportKind::slurm: return open_client(context, spec, bootstrap);
+    case TransportKind::socket:
+    case TransportKind::unix_socket: break;
   }
-  spec.reject(to_string(spec.kind()), "this version can start popen gateways only");
+  spec.reject(to_string(spec.kind()), "this version cannot start such gateways");
 }
 
 }  // namespace gangway::detail
