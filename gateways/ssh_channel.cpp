@@ -69,7 +69,7 @@ std::size_t SshChannel::write(std::span<const iovec> buffers, error_code& error)
     return 0;
   }
   if (state_ == State::open && link_->write_pending()) link_->pump();
-  if (!is_writable()) {
+  if (state_ != State::open || !is_writable()) {
     error = state_ == State::over ? error_code(boost::asio::error::broken_pipe) : boost::asio::error::would_block;
     return 0;
   }
@@ -156,8 +156,8 @@ void SshChannel::abandon() noexcept {
   const std::lock_guard lock(host_->mutex_);
   if (state_ == State::over) return;
   killed_here_ = killed_here_ || !has_ended();
+  if (const auto link = link_) link->remove(*this);
   state_ = State::over;
-  if (const auto link = std::exchange(link_, nullptr)) link->remove(*this);
   tell();
 }
 
@@ -192,11 +192,11 @@ void SshChannel::tell() {
 
 void SshChannel::fail(error_code code, const std::string& text) {
   if (state_ == State::over) return;
+  if (!has_ended()) failure_ = ConnectionEnd{code, text, {}};
   state_ = State::over;
   link_ = nullptr;
   handle_ = nullptr;
   available_ = 0;
-  if (!has_ended() || !failure_) failure_ = ConnectionEnd{code, text, {}};
   tell();
 }
 

@@ -48,6 +48,7 @@ void SshHost::close() noexcept {
 }
 
 SshPool::~SshPool() {
+  if (fork_.in_child()) return;
   for (const auto& host : hosts_) host->close();
 }
 

@@ -12,6 +12,7 @@
 
 #include <gangway/ssh.hpp>
 
+#include "core/fork_guard.hpp"
 #include "core/runtime.hpp"
 #include "gateways/ssh_channel.hpp"
 #include "gateways/ssh_settings.hpp"
@@ -66,6 +67,7 @@ class SshPool {
 
  private:
   const std::shared_ptr<Runtime> runtime_;
+  const ForkGuard fork_;
   std::mutex mutex_;
   SshAskpass askpass_;
   std::vector<std::shared_ptr<SshHost>> hosts_;

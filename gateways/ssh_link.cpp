@@ -120,7 +120,8 @@ void SshLink::logged_in(SshSessionHandle session) {
   (void)copy.release();
   ssh_set_counters(session_.get(), &traffic_, nullptr);
   state_ = State::up;
-  for (const auto& channel : std::vector(channels_)) begin(channel);
+  for (const auto& channel : std::vector(channels_))
+    if (state_ == State::up && channel->link_.get() == this) begin(channel);
   keep_alive();
   settle();
   runtime_->keep_going();
@@ -178,8 +179,8 @@ void SshLink::advance(const std::shared_ptr<SshChannel>& channel) {
 // MaxSessions, most likely: the others here stay, and this one gets another connection.
 void SshLink::refused(const std::shared_ptr<SshChannel>& channel, const std::string& text) {
   if (!ssh_is_connected(session_.get())) return;  // pump() will say so
-  remove(*channel);
   channel->state_ = SshChannel::State::waiting;
+  remove(*channel);
   const bool others = std::any_of(channels_.begin(), channels_.end(), [](const auto& other) {
     return other->state_ == SshChannel::State::open;
   });
@@ -321,6 +322,7 @@ void SshLink::close_when_idle() {
 }
 
 std::string SshLink::reason() const {
+  if (const auto why = via_ ? via_->failure() : std::nullopt) return why->text;
   const char* const said = ssh_get_disconnect_message(session_.get());
   std::string why = said != nullptr && *said != '\0' ? said : ssh_error_of(session_.get());
   return "the ssh connection to " + host_->settings().destination() + " was lost: " + escape_for_display(why);
