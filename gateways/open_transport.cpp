@@ -1,5 +1,6 @@
 #include "gateways/open_transport.hpp"
 
+#include "gateways/install_server.hpp"
 #include "gateways/popen_process.hpp"
 #include "gateways/socket_spec.hpp"
 #include "gateways/socket_transport.hpp"
@@ -22,7 +23,9 @@ std::shared_ptr<Transport> open_transport(const TransportContext& context, const
   switch (spec.kind()) {
     case TransportKind::popen: return open_popen(context, bootstrap);
     case TransportKind::socket:
-    case TransportKind::unix_socket: return std::make_shared<SocketTransport>(context.runtime, socket_plan(spec));
+    case TransportKind::unix_socket:
+      return std::make_shared<SocketTransport>(
+          context.runtime, spec.has("installvia") ? install_plan(context, spec) : socket_plan(spec));
     case TransportKind::ssh:
     case TransportKind::vagrant_ssh:
     case TransportKind::command:
