@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "gateways/client_process.hpp"
+#include "gateways/install_server.hpp"
 #include "gateways/launch_command.hpp"
 #include "gateways/popen_process.hpp"
 #include "gateways/remote_command.hpp"
@@ -77,7 +78,9 @@ std::shared_ptr<Transport> open_transport(const TransportContext& context, const
       if (wants_openssh(spec)) return open_client(context, spec, bootstrap);
       return open_ssh(context, spec, bootstrap);
     case TransportKind::socket:
-    case TransportKind::unix_socket: return std::make_shared<SocketTransport>(context.runtime, socket_plan(spec));
+    case TransportKind::unix_socket:
+      return std::make_shared<SocketTransport>(
+          context.runtime, spec.has("installvia") ? install_plan(context, spec) : socket_plan(spec));
     case TransportKind::vagrant_ssh:
     case TransportKind::command:
     case TransportKind::docker:

@@ -38,17 +38,27 @@ SocketOpening::SocketOpening(std::shared_ptr<Runtime> runtime, Plan plan, Owner 
 void SocketOpening::start() {
   boost::asio::post(runtime_->io(), [self = shared_from_this()] {
     if (self->over_) return;
-    if (!self->plan_.host) return self->connect(self->plan_.addresses);
-    look_up(self->runtime_, *self->plan_.host, [self](FoundAddresses found) {
+    if (!self->plan_.locate) return self->look_up_host();
+    self->plan_.locate([self](const HostPort& where, const std::string& problem) {
       if (self->over_) return;
-      if (found.addresses.empty())
-        self->fail(errc::host_not_found,
-                   "no such host: " + escape_for_display(self->plan_.host->host) + " (" + found.problem + ")");
-      else
-        self->connect(std::move(found.addresses));
+      if (!problem.empty()) return self->fail(errc::bootstrap_failed, problem);
+      self->plan_.host = where;
+      self->look_up_host();
     });
   });
   runtime_->keep_going();
+}
+
+void SocketOpening::look_up_host() {
+  if (!plan_.host) return connect(plan_.addresses);
+  look_up(runtime_, *plan_.host, [self = shared_from_this()](FoundAddresses found) {
+    if (self->over_) return;
+    if (found.addresses.empty())
+      self->fail(errc::host_not_found,
+                 "no such host: " + escape_for_display(self->plan_.host->host) + " (" + found.problem + ")");
+    else
+      self->connect(std::move(found.addresses));
+  });
 }
 
 void SocketOpening::cancel() {
@@ -59,7 +69,9 @@ void SocketOpening::cancel() {
 
 std::string SocketOpening::waiting_for() const {
   switch (step_) {
-    case Step::name: return "the name service has not answered for " + plan_.name;
+    case Step::name:
+      if (plan_.locate) return plan_.name + " was not started in time";
+      return "the name service has not answered for " + plan_.name;
     case Step::connection:
       return "no answer from " + plan_.name + ": it is down, or a firewall drops what is sent to it";
     case Step::handshake: return plan_.name + " has accepted the connection and does not speak TLS, or not in time";
@@ -194,6 +206,7 @@ void SocketOpening::drop() {
   if (connecting_) std::exchange(connecting_, nullptr)->cancel();
   if (stream_) stream_->close();
   written_ = nullptr;
+  plan_.locate = nullptr;
   owner_ = {};
 }
 

@@ -21,9 +21,12 @@ namespace gangway::detail {
 
 class SocketOpening : public std::enable_shared_from_this<SocketOpening> {
  public:
+  /// Where the server is, or why there is none. Leading thread.
+  using Located = std::function<void(const HostPort& where, const std::string& problem)>;
   struct Plan {
-    std::string name;              // of the server, for texts: "127.0.0.1:8888", "/run/x"
-    std::optional<HostPort> host;  // has to be looked up; else:
+    std::string name;                     // of the server, for texts: "127.0.0.1:8888", "/run/x"
+    std::function<void(Located)> locate;  // where nobody knows yet; else:
+    std::optional<HostPort> host;         // has to be looked up; else:
     std::vector<SocketAddress> addresses;
     std::string first_line;  // before the request; may be empty
     std::optional<Secret> secret;
@@ -48,6 +51,7 @@ class SocketOpening : public std::enable_shared_from_this<SocketOpening> {
  private:
   enum class Step { name, connection, handshake, reply, done };
 
+  void look_up_host();
   void connect(std::vector<SocketAddress> addresses);
   void on_connected(FileDescriptor socket, boost::system::error_code error, const SocketAddress& address);
   void greet();

@@ -4,11 +4,16 @@
 
 namespace gangway::detail {
 
-SocketOpening::Plan socket_plan(const XSpec& spec) {
+SocketOpening::Plan common_plan(const XSpec& spec) {
   SocketOpening::Plan plan;
   plan.request.write_bytecode = !spec.dont_write_bytecode();
   plan.keepalive = spec.keepalive();
   plan.patience = spec.connect_timeout();
+  return plan;
+}
+
+SocketOpening::Plan socket_plan(const XSpec& spec) {
+  SocketOpening::Plan plan = common_plan(spec);
   const bool is_unix = spec.kind() == TransportKind::unix_socket;
   const std::string_view key = is_unix ? "unix" : "socket";
   plan.name = spec.argument(key).value_or("");

@@ -7,6 +7,8 @@
 
 namespace gangway::detail {
 
+/// What does not depend on the address.
+[[nodiscard]] SocketOpening::Plan common_plan(const XSpec& spec);
 /// Throws SpecError for an address that is none, Error for a secret that cannot be had.
 [[nodiscard]] SocketOpening::Plan socket_plan(const XSpec& spec);
 

@@ -41,8 +41,9 @@ class Gateway:
         self._group = group
         self._execmodel = group.execmodel
         self._core = core
-        if spec.ssh or spec.vagrant_ssh or spec.socket:
-            self.remoteaddress = spec.ssh or spec.vagrant_ssh or spec.socket
+        address = spec.ssh or spec.vagrant_ssh or spec.socket or spec.unix
+        if address and address is not True:  # a server that was installed somewhere has none of its own
+            self.remoteaddress = address
         core.set_channel_class(Channel)
         core.set_owner(self)
 

@@ -120,15 +120,16 @@ class Group:
         """Starts a gateway and waits until it answers. An XSpec is kept as its `spec`, with `id` and
         `execmodel` filled in.
 
-        Raises ValueError for a spec that cannot be started, KeyError for an unknown `via`,
-        HostNotFound, and OSError for what starting a process raises or for one that does not answer.
+        Raises ValueError for a spec that cannot be started, KeyError for an unknown `via` or
+        `installvia`, AssertionError for `python` with a socket, HostNotFound, and OSError for what starting a process raises or for one that does not answer.
         """
         spec = spec or self.defaultspec
         if not isinstance(spec, XSpec):
             spec = XSpec(spec)
         start.check_kind(spec)
-        if spec.via is not None:
-            self[spec.via]  # KeyError when there is no such member
+        for hop in (spec.via, spec.installvia):
+            if hop is not None:
+                self[hop]  # KeyError when there is no such member
         self.allocate_id(spec)
         if spec.execmodel is None:
             spec.execmodel = self._remote_execmodel.backend
@@ -138,7 +139,7 @@ class Group:
             self._starting.add(spec.id)
         gateway = None
         try:
-            gateway = Gateway(self, spec, self._core.start(start.text_of(spec), spec))
+            gateway = Gateway(self, spec, start.start(self._core, spec))
             start.prepare(gateway)
         except BaseException:
             with self._lock:

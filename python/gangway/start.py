@@ -7,6 +7,7 @@ import sys
 
 from . import worker_path
 from .build import PYTHON
+from .errors import HostNotFound
 from .execmodel import GREEN
 from .xspec import XSpec
 
@@ -24,6 +25,23 @@ def check_kind(spec: XSpec) -> None:
     """ValueError when the spec does not say where."""
     if not any(getattr(spec, kind) for kind in KINDS):
         raise ValueError("no gateway type found for %r: it needs one of %s" % (str(spec), ", ".join(KINDS)))
+    if (spec.socket or spec.installvia or spec.unix) and spec.python:  # as in execnet
+        raise AssertionError("python= does not go with a socket: the server has chosen its interpreter already")
+
+
+def start(core: Any, spec: XSpec) -> Any:
+    """The started gateway of the C++ side."""
+    try:
+        return core.start(text_of(spec), spec)
+    except HostNotFound as problem:
+        if spec.ssh or spec.vagrant_ssh:  # execnet's only argument
+            raise HostNotFound(spec.ssh or spec.vagrant_ssh) from problem
+        if not spec.socket:
+            raise
+        import socket
+
+        # execnet's has no arguments either.
+        raise HostNotFound() from socket.gaierror(socket.EAI_NONAME, str(problem))
 
 
 def is_plain_popen(spec: XSpec) -> bool:

@@ -204,6 +204,49 @@ TEST_F(Sockets, server_that_says_nothing_is_a_timeout_with_a_reason) {
   EXPECT_THAT(failure("socket=" + where + "//connect_timeout=300ms"), HasSubstr("does not answer"));
 }
 
+// --- installvia
+
+TEST_F(Sockets, server_is_installed_through_another_gateway) {
+  for (const char* const hop : {"popen//id=hop", "popen//python=" GANGWAY_PYTHON "//id=portable"}) {
+    Gateway via = group().makegateway(hop);
+    Gateway gateway = group().makegateway("socket//installvia=" + std::string(via.id()));
+    EXPECT_EQ(gateway.info().agent, "portable");
+    EXPECT_EQ(ask<int>(gateway, "channel.send(6 * 7)"), 42);
+    EXPECT_NE(gateway.info().pid, via.info().pid);
+  }
+  EXPECT_THAT(group().terminate(10s).killed, ::testing::IsEmpty());
+}
+
+TEST_F(Sockets, installing_says_which_hop_failed) {
+  EXPECT_THAT(failure("installvia=nobody"), HasSubstr("installvia=nobody"));
+  (void)group().makegateway("popen//id=hop");
+  EXPECT_THAT(failure("socket=192.0.2.1//installvia=hop"),
+              AllOf(HasSubstr("installvia=hop"), HasSubstr("Cannot assign requested address")));
+}
+
+TEST_F(Sockets, installed_server_wants_its_secret) {
+  Gateway hop = group().makegateway("popen//id=hop");
+  // Who is faster than the gateway and does not know the secret gets nothing, and does no harm.
+  Channel watch = hop.remote_exec(R"(
+import os, socket, time
+seen = set()
+while not channel.isclosed():
+    for line in open("/proc/net/tcp").read().splitlines()[1:]:
+        words = line.split()
+        port = int(words[1].split(":")[1], 16)
+        if words[3] == "0A" and words[1].startswith("0100007F") and port not in seen:
+            seen.add(port)
+            try:
+                with socket.create_connection(("127.0.0.1", port), 0.2) as stranger:
+                    stranger.sendall(b"not the secret\nat all\n")
+            except OSError:
+                pass
+)");
+  for (int round = 0; round < 3; ++round)
+    EXPECT_EQ(ask<int>(group().makegateway("installvia=hop"), "channel.send(1)"), 1);
+  watch.close();
+}
+
 // --- the end
 
 TEST_F(Sockets, agent_that_ends_is_reported_and_the_server_goes_on) {
