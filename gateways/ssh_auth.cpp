@@ -1,12 +1,13 @@
 #include "gateways/ssh_auth.hpp"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include <gangway/error.hpp>
 
 #include "core/escape.hpp"
+#include "gateways/ssh_agent_filter.hpp"
 #include "gateways/ssh_askpass.hpp"
 
 namespace gangway::detail {
@@ -41,6 +43,14 @@ bool exists(const std::string& path) {
 bool readable_by_others(const std::string& path) {
   struct stat status {};
   return ::stat(path.c_str(), &status) == 0 && status.st_uid == ::getuid() && (status.st_mode & 077) != 0;
+}
+
+// PEM, of all kinds.
+bool is_private_key(const std::string& path) {
+  std::ifstream file(path);
+  std::array<char, 64> head{};
+  file.read(head.data(), head.size());
+  return std::string_view(head.data(), head.size()).find("PRIVATE KEY") != std::string_view::npos;
 }
 
 class Authentication {
@@ -135,6 +145,7 @@ class Authentication {
       if (settings_.identities_given) tried_.push_back("publickey " + file + ": no such file");
       return false;
     }
+    if (exists(file) && !is_private_key(file)) return false;  // it names a key of the agent
     if (readable_by_others(file)) {
       tried_.push_back("publickey " + file + ": ignored, others can read it");
       return false;
@@ -214,19 +225,37 @@ class Authentication {
     return 0;
   }
 
+  // The public keys of the files that the configuration names, as an agent has them.
+  std::vector<std::string> named_keys() {
+    std::vector<std::string> keys;
+    if (!settings_.identities_given && !settings_.identities_only) return keys;
+    for (const std::string& file : settings_.identity_files) {
+      ssh_key raw = nullptr;
+      if (ssh_pki_import_pubkey_file((exists(file + ".pub") ? file + ".pub" : file).c_str(), &raw) != SSH_OK) continue;
+      const SshKey key(raw);
+      char* text = nullptr;
+      if (ssh_pki_export_pubkey_base64(key.get(), &text) == SSH_OK) keys.push_back(decode_base64(SshText(text).get()));
+    }
+    return keys;
+  }
+
   bool try_agent() {
-    if (settings_.agent_socket.empty() || settings_.identities_only) return false;
+    if (settings_.agent_socket.empty()) return false;
     FileDescriptor agent = connect_to_agent(settings_.agent_socket);
     if (!agent) {
       tried_.push_back("publickey ssh-agent: it cannot be reached at " + settings_.agent_socket);
       return false;
     }
-    const FileDescriptor copy(::fcntl(agent.get(), F_DUPFD_CLOEXEC, 3));
-    if (!copy || ssh_set_agent_socket(session_, agent.get()) != SSH_OK) return false;
-    (void)agent.release();  // the session's
-    control_.set_agent(copy.get());
+    SshAgentFilter filter(std::move(agent), named_keys(), settings_.identities_only);
+    FileDescriptor end = filter.take_end();
+    if (ssh_set_agent_socket(session_, end.get()) != SSH_OK) return false;
+    (void)end.release();  // the session's
+    const struct Announced {
+      SshLoginControl& control;
+      ~Announced() { control.set_agent(-1); }
+    } announced{control_};
+    control_.set_agent(filter.agent());
     const int result = patience_([&] { return ssh_userauth_agent(session_, nullptr); });
-    control_.set_agent(-1);
     if (done(result)) return true;
     tried_.push_back(partial_ ? "publickey ssh-agent: a key was taken, but is not enough"
                               : "publickey ssh-agent: none of its keys");

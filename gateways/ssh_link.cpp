@@ -342,7 +342,12 @@ void SshLink::end(boost::system::error_code code, const std::string& text) noexc
     channel->fail(code, text);
   }
   if (session_) {
-    if (ssh_is_connected(session_.get())) ssh_disconnect(session_.get());
+    // One round, so that the socket is known to be writable: the good-bye is not waited for.
+    if (event_) (void)ssh_event_dopoll(event_.get(), 0);
+    if (ssh_is_connected(session_.get())) {
+      const FileDescriptor given(ssh_get_fd(session_.get()));  // ssh_disconnect leaves it to its giver
+      ssh_disconnect(session_.get());
+    }
     if (event_) ssh_event_remove_session(event_.get(), session_.get());
   }
   event_.reset();

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include <gangway/ssh.hpp>
+
 #include "core/fork_guard.hpp"
 #include "core/process.hpp"
 #include "core/runtime.hpp"

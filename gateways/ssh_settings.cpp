@@ -51,8 +51,7 @@ struct CommandLine {
   std::string host;
   std::optional<std::string> user;
   std::optional<std::string> config_file;
-  std::vector<std::pair<std::string, std::vector<std::string>>> values;
-  std::vector<std::string> lines;  // of -o
+  std::vector<std::string> lines;  // of a configuration file: "Port 22"
 };
 
 // "[user@]host[:port]" as in ProxyJump.
@@ -67,7 +66,7 @@ CommandLine jump_command_line(std::string_view hop, const std::optional<std::str
   const std::size_t end = bracketed ? hop.find(']') : std::string_view::npos;
   const std::size_t colon = hop.find(':', bracketed ? end : 0);
   if (colon != hop.npos && (bracketed || hop.find(':', colon + 1) == hop.npos)) {
-    line.values.push_back({"port", {std::string(hop.substr(colon + 1))}});
+    line.lines.push_back("Port " + std::string(hop.substr(colon + 1)));
     hop = hop.substr(0, colon);
   }
   line.host = bracketed ? hop.substr(1, end - 1) : hop;
@@ -224,7 +223,7 @@ void read_proxy(const SshConfig& config, const CommandLine& line, SshSettings& s
     const std::size_t comma = jump->rfind(',');
     CommandLine hop = jump_command_line(std::string_view(*jump).substr(comma == jump->npos ? 0 : comma + 1),
                                         line.config_file);
-    if (comma != jump->npos) hop.values.push_back({"proxyjump", {jump->substr(0, comma)}});
+    if (comma != jump->npos) hop.lines.push_back("ProxyJump " + jump->substr(0, comma));
     settings.jumps = {resolve(hop, settings.keepalive, depth + 1)};
     return;
   }
@@ -234,8 +233,7 @@ void read_proxy(const SshConfig& config, const CommandLine& line, SshSettings& s
 
 SshSettings resolve(const CommandLine& line, std::chrono::milliseconds keepalive, int depth) {
   SshConfig config(line.host, line.user);
-  for (const auto& [keyword, arguments] : line.values) config.set(keyword, arguments);
-  for (const std::string& text : line.lines) config.set_line(text, "-o");
+  for (const std::string& text : line.lines) config.set_line(text, "ssh=");
   if (line.user) config.set("user", {*line.user});
   if (!line.config_file)
     config.read_default_files();
@@ -275,20 +273,33 @@ SshSettings resolve(const CommandLine& line, std::chrono::milliseconds keepalive
 constexpr std::string_view flags = "46CTaknqxv";
 constexpr std::string_view with_argument = "plioFJ";
 
+// One word of a configuration line.
+std::string quoted(const std::string& word) {
+  std::string text = "\"";
+  for (const char c : word) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text + '"';
+}
+
 CommandLine command_line(const XSpec& spec) {
   CommandLine line;
   const auto words = spec.command("ssh");
   const auto take = [&](char option, std::string value) {
     switch (option) {
-      case 'p': line.values.push_back({"port", {value}}); break;
-      case 'l': line.user = line.user.value_or(value); break;
-      case 'i': line.values.push_back({"identityfile", {value}}); break;
-      case 'J': line.values.push_back({"proxyjump", {value}}); break;
+      case 'p': line.lines.push_back("Port " + quoted(value)); break;
+      case 'l':
+        line.lines.push_back("User " + quoted(value));
+        if (!line.user) line.user = value;
+        break;
+      case 'i': line.lines.push_back("IdentityFile " + quoted(value)); break;
+      case 'J': line.lines.push_back("ProxyJump " + quoted(value)); break;
       case 'F': line.config_file = value; break;
       case 'o': line.lines.push_back(value); break;
-      case '4': line.values.push_back({"addressfamily", {"inet"}}); break;
-      case '6': line.values.push_back({"addressfamily", {"inet6"}}); break;
-      case 'C': line.values.push_back({"compression", {"yes"}}); break;
+      case '4': line.lines.push_back("AddressFamily inet"); break;
+      case '6': line.lines.push_back("AddressFamily inet6"); break;
+      case 'C': line.lines.push_back("Compression yes"); break;
       default: break;  // no terminal, no forwarding, no input from here: that is how it is anyway
     }
   };

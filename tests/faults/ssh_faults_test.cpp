@@ -7,16 +7,17 @@
 namespace gangway::test {
 namespace {
 
-class SshFaults : public FaultTest {
+class SshFaults : public GroupTest {
  protected:
   void SetUp() override {
-    FaultTest::SetUp();
+    GroupTest::SetUp();
     if (const std::string why = Sshd::missing(); !why.empty()) GTEST_SKIP() << why;
   }
 };
 
 constexpr const char* ignore_everything =
-    "import os, signal\nfor n in 1, 2, 15: signal.signal(n, signal.SIG_IGN)\nchannel.send(os.getpid())\nwhile True: pass";
+    "import os, signal\nfor n in 1, 2, 15: signal.signal(n, signal.SIG_IGN)\nchannel.send(os.getpid())\nwhile True: "
+    "pass";
 
 TEST_F(SshFaults, B3_terminate_is_bounded_whatever_the_agents_do) {
   Sshd sshd;
@@ -81,8 +82,8 @@ TEST_F(SshFaults, B9_children_that_hold_stderr_do_not_hide_the_end) {
 class SshNetwork : public SshFaults {
  protected:
   std::string through(const WanProxy& proxy, const Sshd& sshd, const std::string& more = "") {
-    return "ssh=-p " + std::to_string(proxy.port()) + " private//python=python3//ssh_config=" +
-           sshd.file("ssh_config") + more;
+    return "ssh=-p " + std::to_string(proxy.port()) +
+           " private//python=python3//ssh_config=" + sshd.file("ssh_config") + more;
   }
   static std::string address(const Sshd& sshd) { return "127.0.0.1:" + std::to_string(sshd.port()); }
 };
@@ -160,10 +161,12 @@ class ScriptServer {
   explicit ScriptServer(const std::string& then) {
     detail::Pipe out = detail::make_pipe();
     detail::SpawnRequest request;
-    request.argv = {"/usr/bin/python3", "-c",
-                    "import socket, time\ns = socket.create_server(('127.0.0.1', 0))\n"
-                    "print(s.getsockname()[1], flush=True)\nkept = []\nwhile True:\n  c, _ = s.accept()\n  kept.append(c)\n"
-                    "  try:\n    " + then + "\n  except OSError: pass\n"};
+    request.argv = {
+        "/usr/bin/python3", "-c",
+        "import socket, time\ns = socket.create_server(('127.0.0.1', 0))\n"
+        "print(s.getsockname()[1], flush=True)\nkept = []\nwhile True:\n  c, _ = s.accept()\n  kept.append(c)\n"
+        "  try:\n    " +
+            then + "\n  except OSError: pass\n"};
     request.descriptors = {{out.write.get(), 1}};
     child_ = detail::ChildProcess::start(request);
     char digits[16] = {};
@@ -200,7 +203,9 @@ TEST_F(SshFaults, G5_servers_that_misbehave_before_the_login) {
       (void)group().makegateway(script.spec());
       ADD_FAILURE() << "a gateway";
     } catch (const StartError& problem) {
-      if (server.code) EXPECT_EQ(problem.code(), server.code) << problem.what();
+      if (server.code) {
+        EXPECT_EQ(problem.code(), server.code) << problem.what();
+      }
     }
     EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
   }

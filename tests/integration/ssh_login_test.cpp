@@ -193,6 +193,27 @@ TEST_F(SshLoginTest, keys_come_from_the_agent_too) {
   const std::string options = "-o IdentityFile=none -o IdentityAgent=" + socket;
   EXPECT_TRUE(works("ssh=-F none -p " + std::to_string(sshd.port()) + " -o UserKnownHostsFile=" +
                     sshd.file("known_hosts") + " -o HostKeyAlias=127.0.0.1 " + options + " 127.0.0.1//python=python3"));
+
+  // More keys than the server lets be tried, and the one that is named among them.
+  Sshd strict({.config = {"MaxAuthTries 2"}});
+  {
+    EnvironmentScope scope("SSH_AUTH_SOCK", socket);
+    run({"ssh-add", "-q", "-D"});
+    for (const char* const name : {"a", "b", "c"}) {
+      run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory_ / name});
+      run({"ssh-add", "-q", directory_ / name});
+    }
+    run({"ssh-add", "-q", strict.file("user_key")});
+  }
+  const std::string named = "-o IdentityAgent=" + socket + " -i " + strict.file("user_key.pub");
+  const std::string to_strict = "ssh=-F none -p " + std::to_string(strict.port()) +
+                                " -o UserKnownHostsFile=" + strict.file("known_hosts") + " -o HostKeyAlias=127.0.0.1 ";
+  EXPECT_TRUE(works(to_strict + named + " 127.0.0.1//python=python3"));
+  EXPECT_TRUE(works(to_strict + named + " -o IdentitiesOnly=yes 127.0.0.1//python=python3"));
+  EXPECT_EQ(failure(to_strict + "-o IdentityAgent=" + socket + " -o IdentitiesOnly=yes -i " + (directory_ / "a.pub") +
+                    " 127.0.0.1")
+                .code,
+            errc::auth_failed);
   agent.signal(SIGTERM);
   (void)agent.wait_for(patience);
 }

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include "gateways/ssh_agent_filter.hpp"
 #include "gateways/ssh_config.hpp"
 #include "gateways/ssh_settings.hpp"
 #include "tests/support/agents.hpp"
@@ -35,7 +36,8 @@ class SshSettingsTest : public ::testing::Test {
 };
 
 TEST_F(SshSettingsTest, options_are_read_as_by_ssh) {
-  const auto settings = with_config("", "-C4p2222 -l joe -i /k1 -o IdentityFile=/k2 -oServerAliveInterval=5 -o 'User other' box");
+  const auto settings =
+      with_config("", "-C4p2222 -l joe -i /k1 -o IdentityFile=/k2 -oServerAliveInterval=5 -o 'User other' box");
   EXPECT_EQ(settings.host, "box");
   EXPECT_EQ(settings.port, 2222);
   EXPECT_EQ(settings.user, "joe");
@@ -62,10 +64,11 @@ TEST_F(SshSettingsTest, the_first_value_counts) {
 
 TEST_F(SshSettingsTest, match_and_include) {
   directory_.write("more", "Port 44\n");
-  const auto settings = with_config("Match originalhost box,bux user joe\n  Include " + (directory_ / "mor*") +
-                                        "\nMatch user root\n  Compression yes\nMatch final host box.x\n  BatchMode yes\n"
-                                        "Match all\n  HostName box.x\n",
-                                    "joe@box");
+  const auto settings =
+      with_config("Match originalhost box,bux user joe\n  Include " + (directory_ / "mor*") +
+                      "\nMatch user root\n  Compression yes\nMatch final host box.x\n  BatchMode yes\n"
+                      "Match all\n  HostName box.x\n",
+                  "joe@box");
   EXPECT_EQ(settings.port, 44);
   EXPECT_FALSE(settings.compression);
   EXPECT_TRUE(settings.batch_mode);
@@ -86,7 +89,8 @@ TEST_F(SshSettingsTest, jumps_are_hosts_with_a_configuration_of_their_own) {
 }
 
 TEST_F(SshSettingsTest, names_that_could_be_commands_are_refused) {
-  for (const char* const name : {"-oProxyCommand=x box -x-", "a;b", "'a b'", "$(id)", "joe@a`id`", "'joe|x@a'", "'-x@a'", "\"a\\\"b\""})
+  for (const char* const name :
+       {"-oProxyCommand=x box -x-", "a;b", "'a b'", "$(id)", "joe@a`id`", "'joe|x@a'", "'-x@a'", "\"a\\\"b\""})
     EXPECT_NE(error_of(name), "no error") << name;
   EXPECT_THAT(error_of("box", "HostName a;b\n"), HasSubstr("no name can have"));
   EXPECT_THAT(error_of("box", "User $USER\n"), HasSubstr("no name can have"));
@@ -119,6 +123,26 @@ TEST(SshPatterns, match_as_in_ssh_config) {
   EXPECT_FALSE(matches_patterns("abc", {"*", "!a*"}));
   EXPECT_FALSE(matches_patterns("abc", {"!x"}));
   EXPECT_FALSE(matches_patterns(std::string(50'000, 'a'), {"*a*a*a*a*a*a*a*a*a*b"}));
+}
+
+TEST(SshAgentFilter, puts_the_named_keys_first_or_alone) {
+  using detail::filter_identities;
+  const auto text = [](const std::string& bytes) {
+    return std::string(3, '\0') + static_cast<char>(bytes.size()) + bytes;
+  };
+  const auto list = [&](const std::vector<std::string>& keys) {
+    std::string message = std::string("\x0c") + std::string(3, '\0') + static_cast<char>(keys.size());
+    for (const std::string& key : keys) message += text(key) + text("comment of " + key);
+    return message;
+  };
+  EXPECT_EQ(filter_identities(list({"a", "b", "c"}), {"c", "x"}, false), list({"c", "a", "b"}));
+  EXPECT_EQ(filter_identities(list({"a", "b", "c"}), {"c", "b"}, true), list({"c", "b"}));
+  EXPECT_EQ(filter_identities("\x05", {"c"}, true), "\x05");
+  std::string broken = list({"a", "b"});
+  broken.resize(broken.size() - 1);
+  EXPECT_EQ(filter_identities(broken, {}, false), std::nullopt);
+  EXPECT_EQ(filter_identities(std::string("\x0c\xff\xff\xff\xff", 5), {}, false), std::nullopt);
+  EXPECT_EQ(detail::decode_base64("AAAAB3M="), std::string("\0\0\0\x07s", 5));
 }
 
 }  // namespace

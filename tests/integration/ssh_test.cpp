@@ -115,9 +115,9 @@ TEST_F(Ssh, G7_a_server_that_is_busy_is_tried_again) {
   detail::SpawnRequest request;
   request.argv = {"sleep", "1000"};
   const std::string port = std::to_string(sshd.port());
-  request.argv = {"/usr/bin/python3", "-c",
-                  "import socket, time; s = socket.create_connection(('127.0.0.1', " + port +
-                      ")); s.recv(1); time.sleep(1.5)"};
+  request.argv = {
+      "/usr/bin/python3", "-c",
+      "import socket, time; s = socket.create_connection(('127.0.0.1', " + port + ")); s.recv(1); time.sleep(1.5)"};
   quiet = detail::ChildProcess::start(request);
   ASSERT_TRUE(eventually([&] { return !sshd.connections().empty(); }, patience));
   EXPECT_EQ(ask<int>(group().makegateway(sshd.spec("python=python3")), "channel.send(1)"), 1);
@@ -149,10 +149,10 @@ TEST_F(Ssh, jumps_through_another_host) {
   Sshd outer;
   Sshd inner;
   const std::string inner_port = std::to_string(inner.port());
-  const std::string config = "Host far\n  HostName 127.0.0.1\n  Port " + inner_port +
-                             "\n  HostKeyAlias 127.0.0.1\n  UserKnownHostsFile " + inner.file("known_hosts") +
-                             "\n  IdentityFile " + inner.file("user_key") + "\n  IdentityAgent none\n  ProxyJump private\n" +
-                             "Host *\nInclude " + outer.file("ssh_config") + "\n";
+  const std::string config =
+      "Host far\n  HostName 127.0.0.1\n  Port " + inner_port + "\n  HostKeyAlias 127.0.0.1\n  UserKnownHostsFile " +
+      inner.file("known_hosts") + "\n  IdentityFile " + inner.file("user_key") +
+      "\n  IdentityAgent none\n  ProxyJump private\n" + "Host *\nInclude " + outer.file("ssh_config") + "\n";
   TemporaryDirectory directory;
   const std::string spec = "ssh=far//python=python3//ssh_config=" + directory.write("config", config);
   for (int round = 0; round < 2; ++round) EXPECT_EQ(ask<int>(group().makegateway(spec), "channel.send(1)"), 1);
@@ -167,14 +167,15 @@ TEST_F(Ssh, goes_through_a_proxy_command_of_the_configuration) {
   Sshd sshd;
   TemporaryDirectory directory;
   const std::string port = std::to_string(sshd.port());
-  directory.write("proxy.py", "import socket, sys, threading\ns = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
-                              "def out():\n  while True:\n    data = s.recv(65536)\n    if not data: break\n    sys.stdout.buffer.write(data); sys.stdout.flush()\n"
-                              "threading.Thread(target=out, daemon=True).start()\nimport os\n"
-                              "while True:\n  data = os.read(0, 65536)\n  if not data: break\n  s.sendall(data)\n");
+  directory.write("proxy.py",
+                  "import socket, sys, threading\ns = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+                  "def out():\n  while True:\n    data = s.recv(65536)\n    if not data: break\n    "
+                  "sys.stdout.buffer.write(data); sys.stdout.flush()\n"
+                  "threading.Thread(target=out, daemon=True).start()\nimport os\n"
+                  "while True:\n  data = os.read(0, 65536)\n  if not data: break\n  s.sendall(data)\n");
   const std::string config = "Host private\n  Port " + port + "\n  ProxyCommand python3 " + (directory / "proxy.py") +
                              " %p\nHost *\nInclude " + sshd.file("ssh_config") + "\n";
-  Gateway gateway =
-      group().makegateway("ssh=private//python=python3//ssh_config=" + directory.write("config", config));
+  Gateway gateway = group().makegateway("ssh=private//python=python3//ssh_config=" + directory.write("config", config));
   EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
 }
 
