@@ -75,7 +75,7 @@ Group::Group() : state_(std::make_shared<State>()) {
                         std::make_shared<detail::SshControl>(),
                         detail::agent_cookie(),
                         member,
-                         std::make_shared<detail::SshPool>(state_->runtime)};
+                        std::make_shared<detail::SshPool>(state_->runtime)};
 }
 
 // The destructor ends what has started when a later one fails.

@@ -27,8 +27,8 @@ std::shared_ptr<Transport> open_popen(const TransportContext& context, const Boo
 // By libssh, in this process.
 std::shared_ptr<Transport> open_ssh(const TransportContext& context, const XSpec& spec, const Bootstrap& bootstrap) {
   const auto arguments = bootstrap.arguments();
-  const RemoteCommand command{spec.python_command(), {arguments.begin(), arguments.end()}, context.cookie,
-                              context.interpreters->of(spec)};
+  const RemoteCommand command{
+      spec.python_command(), {arguments.begin(), arguments.end()}, context.cookie, context.interpreters->of(spec)};
   // The login gives up a little before the gateway does: its error says more.
   const auto patience = spec.connect_timeout();
   const auto login = patience - std::min(patience / 10, std::chrono::milliseconds(500));

@@ -10,7 +10,7 @@ namespace gangway::detail {
 
 namespace {
 
-constexpr char identities_answer = 12;             // draft-miller-ssh-agent, section 6.1
+constexpr char identities_answer = 12;                 // draft-miller-ssh-agent, section 6.1
 constexpr std::uint32_t longest_message = 256 * 1024;  // as in OpenSSH
 
 std::uint32_t number_at(std::string_view text, std::size_t at) {

@@ -84,7 +84,7 @@ class Authentication {
   bool done(int result) {
     if (result == SSH_AUTH_SUCCESS) return true;
     if (result == SSH_AUTH_PARTIAL) partial_ = true;
-    if (result == SSH_AUTH_ERROR && !ssh_is_connected(session_)) lost();
+    if (result == SSH_AUTH_ERROR && !is_alive(session_)) lost();
     return false;
   }
 
@@ -96,11 +96,11 @@ class Authentication {
 
   static std::string methods(int offered) {
     std::string names;
-    for (const auto& [bit, name] : {std::pair{SSH_AUTH_METHOD_PUBLICKEY, "publickey"},
-                                    std::pair{SSH_AUTH_METHOD_INTERACTIVE, "keyboard-interactive"},
-                                    std::pair{SSH_AUTH_METHOD_PASSWORD, "password"},
-                                    std::pair{SSH_AUTH_METHOD_GSSAPI_MIC, "gssapi-with-mic"},
-                                    std::pair{SSH_AUTH_METHOD_HOSTBASED, "hostbased"}})
+    for (const auto& [bit, name] :
+         {std::pair{SSH_AUTH_METHOD_PUBLICKEY, "publickey"},
+          std::pair{SSH_AUTH_METHOD_INTERACTIVE, "keyboard-interactive"},
+          std::pair{SSH_AUTH_METHOD_PASSWORD, "password"}, std::pair{SSH_AUTH_METHOD_GSSAPI_MIC, "gssapi-with-mic"},
+          std::pair{SSH_AUTH_METHOD_HOSTBASED, "hostbased"}})
       if ((offered & bit) != 0) names += (names.empty() ? "" : ", ") + std::string(name);
     return names.empty() ? "nothing that is known here" : names;
   }
@@ -113,7 +113,8 @@ class Authentication {
       if (!settings_.identities_given && (try_files(false) || partial_)) return !partial_;
       if (!locked_.empty() && (try_files(true) || partial_)) return !partial_;
     }
-    if ((offered_ & SSH_AUTH_METHOD_INTERACTIVE) != 0 && settings_.keyboard_interactive && may_ask("keyboard-interactive"))
+    if ((offered_ & SSH_AUTH_METHOD_INTERACTIVE) != 0 && settings_.keyboard_interactive &&
+        may_ask("keyboard-interactive"))
       if (try_keyboard_interactive() || partial_) return !partial_;
     if ((offered_ & SSH_AUTH_METHOD_PASSWORD) != 0 && settings_.password && may_ask("password"))
       if (try_password()) return !partial_;
@@ -216,8 +217,9 @@ class Authentication {
     unlocking.asked = true;
     Authentication& self = *unlocking.self;
     if (!unlocking.unlock || self.settings_.batch_mode || !can_ask(self.askpass_)) return -1;
-    SshPrompt prompt{SshPrompt::Kind::passphrase, "Enter passphrase for key '" + *unlocking.file + "': ",
-                     self.settings_.destination(), *unlocking.file};
+    SshPrompt prompt{SshPrompt::Kind::passphrase,
+                     "Enter passphrase for key '" + *unlocking.file + "': ", self.settings_.destination(),
+                     *unlocking.file};
     const auto answer = ask(self.askpass_, prompt, self.control_);
     if (!answer || answer->text().size() >= size) return -1;
     answer->text().copy(buffer, size);
@@ -271,8 +273,11 @@ class Authentication {
         for (int at = 0; at < count; ++at) {
           char echo = 0;
           const char* const text = ssh_userauth_kbdint_getprompt(session_, static_cast<unsigned>(at), &echo);
-          SshPrompt prompt{SshPrompt::Kind::keyboard_interactive, escape_for_display(text != nullptr ? text : ""),
-                           settings_.destination(), {}, echo != 0};
+          SshPrompt prompt{SshPrompt::Kind::keyboard_interactive,
+                           escape_for_display(text != nullptr ? text : ""),
+                           settings_.destination(),
+                           {},
+                           echo != 0};
           const auto answer = ask(askpass_, prompt, control_);
           if (!answer) {
             tried_.push_back("keyboard-interactive: no answer");
@@ -293,8 +298,8 @@ class Authentication {
   bool try_password() {
     for (int attempt = 0; attempt < settings_.password_prompts; ++attempt) {
       const auto answer = ask(
-          askpass_,
-          {SshPrompt::Kind::password, settings_.destination() + "'s password: ", settings_.destination(), {}}, control_);
+          askpass_, {SshPrompt::Kind::password, settings_.destination() + "'s password: ", settings_.destination(), {}},
+          control_);
       if (!answer) {
         tried_.push_back("password: no answer");
         return false;

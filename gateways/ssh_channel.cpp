@@ -2,6 +2,7 @@
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +22,8 @@ using boost::system::error_code;
 // One call of write(): so much is copied together, that headers and payloads are one packet. What
 // libssh has taken it keeps, so it is not given more than the socket may take at once.
 constexpr std::size_t write_size = 64 * 1024;
+
+constexpr std::chrono::milliseconds last_bytes_patience{300};
 
 }  // namespace
 
@@ -162,7 +165,7 @@ void SshChannel::abandon() noexcept {
 }
 
 bool SshChannel::has_ended() const noexcept {
-  return state_ == State::over || closed_there_ || (eof_ && (exit_status_ || signal_));
+  return state_ == State::over || closed_there_ || ((exit_status_ || signal_) && (eof_ || held_open_));
 }
 
 bool SshChannel::is_readable() const noexcept { return available_ > 0 || eof_ || state_ == State::over; }
@@ -188,6 +191,20 @@ void SshChannel::tell() {
     told = true;
   }
   if (told) host_->runtime_->keep_going();
+  if ((exit_status_ || signal_) && !has_ended() && !std::exchange(awaiting_last_, true)) wait_for_last_bytes();
+}
+
+// The status of a process may come before its last bytes. The end of these does not come at all
+// while a child of its holds stderr: then silence is the end.
+void SshChannel::wait_for_last_bytes() {
+  const auto timer = std::make_shared<boost::asio::steady_timer>(host_->runtime_->io(), last_bytes_patience);
+  timer->async_wait([self = shared_from_this(), timer, before = received_](error_code) {
+    const std::lock_guard lock(self->host_->mutex_);
+    if (self->has_ended()) return;
+    if (self->received_ != before) return self->wait_for_last_bytes();
+    self->held_open_ = true;
+    self->tell();
+  });
 }
 
 void SshChannel::fail(error_code code, const std::string& text) {
@@ -211,6 +228,7 @@ int SshChannel::on_data(ssh_session, ssh_channel, void* data, std::uint32_t size
     }
     return static_cast<int>(size);
   }
+  channel.received_ += size - channel.available_;
   channel.available_ = size;  // it stays with libssh until read() wants it
   return 0;
 }

@@ -75,6 +75,7 @@ class SshChannel : public std::enable_shared_from_this<SshChannel> {
   [[nodiscard]] bool is_readable() const noexcept;
   [[nodiscard]] bool is_writable() const noexcept;
   void tell();
+  void wait_for_last_bytes();
   void fail(boost::system::error_code code, const std::string& text);
   void set_callbacks();
   static int on_data(ssh_session, ssh_channel, void* data, std::uint32_t size, int is_stderr, void* self);
@@ -91,6 +92,9 @@ class SshChannel : public std::enable_shared_from_this<SshChannel> {
   std::size_t available_ = 0;    // bytes that libssh holds for read()
   bool eof_ = false;
   bool closed_there_ = false;
+  std::uint64_t received_ = 0;  // of stdout, all in all
+  bool awaiting_last_ = false;  // the process has ended, and its output has not
+  bool held_open_ = false;      // nor will it: somebody else holds it
   bool stream_closed_ = false;
   bool killed_here_ = false;
   std::optional<int> exit_status_;

@@ -129,7 +129,8 @@ struct SshConfig::Place {
   std::string path;
   int line;
   [[noreturn]] void fail(const std::string& why) const {
-    throw_error(errc::bad_spec, "ssh configuration " + path + ":" + std::to_string(line) + ": " + escape_for_display(why));
+    throw_error(errc::bad_spec,
+                "ssh configuration " + path + ":" + std::to_string(line) + ": " + escape_for_display(why));
   }
 };
 

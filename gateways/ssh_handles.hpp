@@ -32,4 +32,10 @@ using SshText = SshOwned<char*>;
   return text != nullptr ? text : "";
 }
 
+/// Connected, and neither side has made a mistake. (A packet that cannot be decrypted leaves the
+/// session "connected" for libssh, and nothing more comes of it.)
+[[nodiscard]] inline bool is_alive(ssh_session session) {
+  return ssh_is_connected(session) != 0 && (ssh_get_status(session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0;
+}
+
 }  // namespace gangway::detail

@@ -73,7 +73,8 @@ void SshKnownHosts::read(const std::string& path) {
     ssh_knownhosts_entry* raw = nullptr;
     if (ssh_known_hosts_parse_line(name_.c_str(), line.c_str(), &raw) != SSH_OK || raw == nullptr) continue;
     const SshOwned<ssh_knownhosts_entry*> entry(raw);
-    entries_.push_back({SshKey(std::exchange(entry->publickey, nullptr)), revoked, path + ":" + std::to_string(number)});
+    entries_.push_back(
+        {SshKey(std::exchange(entry->publickey, nullptr)), revoked, path + ":" + std::to_string(number)});
   }
 }
 
@@ -101,21 +102,24 @@ SshKnownHosts::Verdict SshKnownHosts::check(ssh_key key) const {
 
 void SshKnownHosts::add(ssh_key key) const {
   const auto fail = [&](const std::string& why) {
-    throw_error(errc::host_key_unknown, "the host key cannot be stored in " + (file_.empty() ? "any file" : file_) + ": " + why);
+    throw_error(errc::host_key_unknown,
+                "the host key cannot be stored in " + (file_.empty() ? "any file" : file_) + ": " + why);
   };
   if (file_.empty()) fail("UserKnownHostsFile is none");
   char* raw = nullptr;
   if (ssh_pki_export_pubkey_base64(key, &raw) != SSH_OK) fail("the key cannot be written as text");
   const SshText text(raw);
   (void)::mkdir(file_.substr(0, file_.rfind('/')).c_str(), 0700);
-  const FileDescriptor file(::open(file_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600));
+  const FileDescriptor file(
+      ::open(file_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600));
   if (!file) fail(last_os_error().message());
   std::string line = name_ + " " + ssh_key_type_to_char(ssh_key_type(key)) + " " + text.get() + "\n";
   const off_t size = ::lseek(file.get(), 0, SEEK_END);
   char last = '\n';
   if (size > 0 && ::pread(file.get(), &last, 1, size - 1) == 1 && last != '\n') line.insert(0, "\n");
   // One write: others may be adding to it, too.
-  if (::write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) fail(last_os_error().message());
+  if (::write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()))
+    fail(last_os_error().message());
 }
 
 }  // namespace gangway::detail

@@ -39,7 +39,7 @@ class SshKnownHosts {
   void read(const std::string& path);
 
   const std::string name_;
-  const std::string file_;  // for add()
+  const std::string file_;      // for add()
   std::vector<Entry> entries_;  // those for this host
   mutable std::string place_;
 };

@@ -154,10 +154,9 @@ void SshLink::advance(const std::shared_ptr<SshChannel>& channel) {
   const SshChannelRequest& request = channel->request_;
   ssh_channel const handle = channel->handle_;
   if (channel->state_ == SshChannel::State::opening) {
-    const int opened = request.command.empty()
-                           ? ssh_channel_open_forward(handle, request.forward_host.c_str(), request.forward_port,
-                                                      "127.0.0.1", 0)
-                           : ssh_channel_open_session(handle);
+    const int opened = request.command.empty() ? ssh_channel_open_forward(handle, request.forward_host.c_str(),
+                                                                          request.forward_port, "127.0.0.1", 0)
+                                               : ssh_channel_open_session(handle);
     if (opened == SSH_AGAIN) return;
     if (opened != SSH_OK) return refused(channel, escape_for_display(ssh_error_of(session_.get())));
     channel->state_ = SshChannel::State::open;
@@ -169,21 +168,21 @@ void SshLink::advance(const std::shared_ptr<SshChannel>& channel) {
     const int result = ssh_channel_request_exec(handle, request.command.c_str());
     if (result == SSH_AGAIN) return;
     channel->answer_pending_ = false;
-    if (result == SSH_OK || !ssh_is_connected(session_.get())) return;
+    if (result == SSH_OK || !is_alive(session_.get())) return;
     const std::string text = escape_for_display(ssh_error_of(session_.get()));
     remove(*channel);
-    channel->fail(errc::shell_refused, "ssh: " + host_->settings().destination() + " does not run the command: " + text);
+    channel->fail(errc::shell_refused,
+                  "ssh: " + host_->settings().destination() + " does not run the command: " + text);
   }
 }
 
 // MaxSessions, most likely: the others here stay, and this one gets another connection.
 void SshLink::refused(const std::shared_ptr<SshChannel>& channel, const std::string& text) {
-  if (!ssh_is_connected(session_.get())) return;  // pump() will say so
+  if (!is_alive(session_.get())) return;  // pump() will say so
   channel->state_ = SshChannel::State::waiting;
   remove(*channel);
-  const bool others = std::any_of(channels_.begin(), channels_.end(), [](const auto& other) {
-    return other->state_ == SshChannel::State::open;
-  });
+  const bool others = std::any_of(channels_.begin(), channels_.end(),
+                                  [](const auto& other) { return other->state_ == SshChannel::State::open; });
   const std::string& destination = host_->settings().destination();
   if (!channel->request_.command.empty() && others) {
     trace::log("ssh ", destination, ": no more channels on one connection than ", channels_.size(), ": ", text);
@@ -197,14 +196,16 @@ void SshLink::refused(const std::shared_ptr<SshChannel>& channel, const std::str
     }
   }
   if (channel->request_.command.empty())
-    channel->fail(errc::host_unreachable, "ssh: " + destination + " cannot connect to " + channel->request_.forward_host +
-                                              " port " + std::to_string(channel->request_.forward_port) + ": " + text);
+    channel->fail(errc::host_unreachable, "ssh: " + destination + " cannot connect to " +
+                                              channel->request_.forward_host + " port " +
+                                              std::to_string(channel->request_.forward_port) + ": " + text);
   else
     channel->fail(errc::server_limit, "ssh: " + destination + " opens no session (MaxSessions): " + text);
 }
 
 void SshLink::remove(SshChannel& channel) noexcept {
-  const auto found = std::find_if(channels_.begin(), channels_.end(), [&](const auto& each) { return each.get() == &channel; });
+  const auto found =
+      std::find_if(channels_.begin(), channels_.end(), [&](const auto& each) { return each.get() == &channel; });
   if (found == channels_.end()) return;
   channel.link_ = nullptr;
   if (ssh_channel const handle = std::exchange(channel.handle_, nullptr); handle != nullptr) {
@@ -235,7 +236,7 @@ void SshLink::pump() {
   if (state_ != State::up) return;
   for (int round = 0; round < rounds_in_a_row; ++round) {
     const int result = ssh_event_dopoll(event_.get(), 0);
-    if (result == SSH_ERROR || !ssh_is_connected(session_.get())) return end(errc::connection_lost, reason());
+    if (result == SSH_ERROR || !is_alive(session_.get())) return end(errc::connection_lost, reason());
     if (result == SSH_AGAIN) return;
   }
 }
@@ -246,7 +247,7 @@ void SshLink::settle() noexcept {
   try {
     for (const auto& channel : std::vector(channels_))
       if (state_ == State::up && channel->link_.get() == this) advance(channel);
-    if (state_ == State::up && !ssh_is_connected(session_.get())) end(errc::connection_lost, reason());
+    if (state_ == State::up && !is_alive(session_.get())) end(errc::connection_lost, reason());
     if (state_ == State::up) {
       std::erase_if(orphans_, [](ssh_channel orphan) {
         if (ssh_channel_is_open(orphan) == 0) return false;
@@ -302,7 +303,8 @@ void SshLink::ask_whether_alive() {
   if (silent_ >= limits::silent_intervals) {
     const double seconds = std::chrono::duration<double>(silent_ * host_->settings().keepalive).count();
     std::ostringstream text;
-    text << "the ssh connection to " << host_->settings().destination() << " was lost: no answer for " << seconds << " s";
+    text << "the ssh connection to " << host_->settings().destination() << " was lost: no answer for " << seconds
+         << " s";
     return end(errc::connection_lost, text.str());
   }
   // The first call takes the answer to the last request, if it has come; the second one sends.

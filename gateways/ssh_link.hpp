@@ -53,8 +53,8 @@ class SshLink : public std::enable_shared_from_this<SshLink> {
 
   [[nodiscard]] FileDescriptor open_proxy(const std::shared_ptr<SshChannel>& via);
   void log_in(Clock::time_point deadline, const SshAskpass& askpass, FileDescriptor proxied) noexcept;  // the thread
-  void logged_in(SshSessionHandle session);                                     // likewise
-  void login_failed(boost::system::error_code code, const std::string& text);  // likewise
+  void logged_in(SshSessionHandle session);                                                             // likewise
+  void login_failed(boost::system::error_code code, const std::string& text);                           // likewise
   void begin(const std::shared_ptr<SshChannel>& channel);
   void advance(const std::shared_ptr<SshChannel>& channel);
   void refused(const std::shared_ptr<SshChannel>& channel, const std::string& text);
@@ -78,7 +78,7 @@ class SshLink : public std::enable_shared_from_this<SshLink> {
   ssh_counter_struct traffic_{};
   std::uint64_t heard_ = 0;  // of traffic_.in_bytes, when it was last looked at
   int silent_ = 0;           // so many intervals without a byte
-  bool reading_ = false;  // a wait for readability is out
+  bool reading_ = false;     // a wait for readability is out
   bool writing_ = false;
   bool full_ = false;  // the server has refused a channel
   bool settling_ = false;

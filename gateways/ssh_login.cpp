@@ -133,8 +133,7 @@ SshSessionHandle SshLogin::handshake(FileDescriptor fd, const std::string& key_t
   if (ssh_options_set(s, SSH_OPTIONS_PROCESS_CONFIG, &off) != SSH_OK ||
       ssh_options_set(s, SSH_OPTIONS_HOST, settings.host.c_str()) != SSH_OK ||
       ssh_options_set(s, SSH_OPTIONS_USER, settings.user.c_str()) != SSH_OK ||
-      ssh_options_set(s, SSH_OPTIONS_PORT, &port) != SSH_OK ||
-      ssh_options_set(s, SSH_OPTIONS_FD, &socket) != SSH_OK ||
+      ssh_options_set(s, SSH_OPTIONS_PORT, &port) != SSH_OK || ssh_options_set(s, SSH_OPTIONS_FD, &socket) != SSH_OK ||
       ssh_options_set(s, SSH_OPTIONS_NODELAY, &no_nagle) != SSH_OK ||
       ssh_options_set(s, SSH_OPTIONS_KNOWNHOSTS, "/dev/null") != SSH_OK ||
       ssh_options_set(s, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null") != SSH_OK ||
@@ -178,11 +177,11 @@ void SshLogin::check_host_key(ssh_session session, bool& trusted) const {
     case SshKnownHosts::Verdict::known: return;
     case SshKnownHosts::Verdict::unknown:
       if (settings.strict_host_keys != StrictHostKeys::yes) return known.add(key.get());
-      throw_error(errc::host_key_unknown,
-                  "the host key of " + settings.destination() + " is not known (" + shown +
-                      "). If that is what its owner says, store it: ssh " +
-                      (settings.port == 22 ? "" : "-p " + std::to_string(settings.port) + " ") + settings.user + "@" +
-                      settings.host + ", or ssh=-o StrictHostKeyChecking=accept-new " + settings.name);
+      throw_error(errc::host_key_unknown, "the host key of " + settings.destination() + " is not known (" + shown +
+                                              "). If that is what its owner says, store it: ssh " +
+                                              (settings.port == 22 ? "" : "-p " + std::to_string(settings.port) + " ") +
+                                              settings.user + "@" + settings.host +
+                                              ", or ssh=-o StrictHostKeyChecking=accept-new " + settings.name);
     case SshKnownHosts::Verdict::changed: {
       if (settings.strict_host_keys == StrictHostKeys::no) {
         trusted = false;
@@ -190,15 +189,15 @@ void SshLogin::check_host_key(ssh_session session, bool& trusted) const {
       }
       const std::string& place = known.place();
       throw_error(errc::host_key_changed,
-                  "the host key of " + settings.destination() + " has changed: it is " + shown + ", another one is in " +
-                      place +
+                  "the host key of " + settings.destination() + " has changed: it is " + shown +
+                      ", another one is in " + place +
                       ". Either somebody is in between, or the machine was set up anew. Only if its owner says so: "
                       "ssh-keygen -f '" +
                       place.substr(0, place.rfind(':')) + "' -R '" + name + "', and store the new one");
     }
     case SshKnownHosts::Verdict::revoked:
-      throw_error(errc::host_key_changed, "the host key of " + settings.destination() + " was revoked: " + shown +
-                                              " in " + known.place());
+      throw_error(errc::host_key_changed,
+                  "the host key of " + settings.destination() + " was revoked: " + shown + " in " + known.place());
   }
 }
 

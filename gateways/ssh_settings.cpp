@@ -133,13 +133,12 @@ bool yes(const SshConfig& config, std::string_view keyword, bool otherwise) {
   if (!value) return otherwise;
   if (is_one_of(*value, {"yes", "true"})) return true;
   if (is_one_of(*value, {"no", "false"})) return false;
-  throw_error(errc::bad_spec, "ssh configuration: " + std::string(keyword) + " is neither yes nor no: " +
-                                  escape_for_display(*value));
+  throw_error(errc::bad_spec,
+              "ssh configuration: " + std::string(keyword) + " is neither yes nor no: " + escape_for_display(*value));
 }
 
 [[noreturn]] void bad_value(std::string_view keyword, std::string_view value) {
-  throw_error(errc::bad_spec,
-              "ssh configuration: " + std::string(keyword) + " cannot be " + escape_for_display(value));
+  throw_error(errc::bad_spec, "ssh configuration: " + std::string(keyword) + " cannot be " + escape_for_display(value));
 }
 
 std::string list_of(const SshConfig& config, std::string_view keyword) {
@@ -221,8 +220,8 @@ void read_proxy(const SshConfig& config, const CommandLine& line, SshSettings& s
   if (jump && *jump != "none") {
     if (depth >= limits::ssh_jumps) throw_error(errc::bad_spec, "too many ProxyJumps, or one that leads to itself");
     const std::size_t comma = jump->rfind(',');
-    CommandLine hop = jump_command_line(std::string_view(*jump).substr(comma == jump->npos ? 0 : comma + 1),
-                                        line.config_file);
+    CommandLine hop =
+        jump_command_line(std::string_view(*jump).substr(comma == jump->npos ? 0 : comma + 1), line.config_file);
     if (comma != jump->npos) hop.lines.push_back("ProxyJump " + jump->substr(0, comma));
     settings.jumps = {resolve(hop, settings.keepalive, depth + 1)};
     return;

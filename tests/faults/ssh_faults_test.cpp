@@ -133,12 +133,15 @@ TEST_F(SshNetwork, D15_a_flipped_bit_ends_the_connection) {
   Sshd sshd;
   WanProxy proxy(address(sshd));
   Gateway gateway = group().makegateway(through(proxy, sshd));
-  Channel channel = gateway.remote_exec("for item in channel: channel.send(item)");
-  channel.send(1);
-  EXPECT_EQ(take<int>(channel), 1);
-  proxy.corrupt(WanProxy::Way::to_client, proxy.passed(WanProxy::Way::to_client) + 40);
-  channel.send(Bytes(std::string(100'000, 'x')));
-  EXPECT_THAT(lost(channel).what(), HasSubstr("was lost"));
+  const Bytes block(std::string(10'000, 'x'));
+  Channel channel = gateway.remote_exec("while True: channel.send(b'x' * 10000)");
+  EXPECT_EQ(take(channel).as_bytes(), block);
+  proxy.corrupt(WanProxy::Way::to_client, proxy.passed(WanProxy::Way::to_client) + 1'000'000);
+  try {
+    for (;;) ASSERT_EQ(channel.receive(patience).as_bytes(), block);
+  } catch (const ConnectionLost& end) {
+    EXPECT_THAT(end.what(), HasSubstr("was lost"));
+  }
 }
 
 TEST_F(SshNetwork, terminate_is_bounded_on_a_silent_link) {
@@ -161,12 +164,12 @@ class ScriptServer {
   explicit ScriptServer(const std::string& then) {
     detail::Pipe out = detail::make_pipe();
     detail::SpawnRequest request;
-    request.argv = {
-        "/usr/bin/python3", "-c",
-        "import socket, time\ns = socket.create_server(('127.0.0.1', 0))\n"
-        "print(s.getsockname()[1], flush=True)\nkept = []\nwhile True:\n  c, _ = s.accept()\n  kept.append(c)\n"
-        "  try:\n    " +
-            then + "\n  except OSError: pass\n"};
+    request.argv = {"/usr/bin/python3", "-c",
+                    "import socket, time\ns = socket.create_server(('127.0.0.1', 0))\n"
+                    "import os; os.write(1, b'%d\\n' % s.getsockname()[1])\nkept = []\nwhile True:\n  c, _ = "
+                    "s.accept()\n  kept.append(c)\n"
+                    "  try:\n    " +
+                        then + "\n  except OSError: pass\n"};
     request.descriptors = {{out.write.get(), 1}};
     child_ = detail::ChildProcess::start(request);
     char digits[16] = {};
