@@ -118,6 +118,9 @@ void kill_by_number(ProcessOps& ops, pid_t pid, bool leads_group) {
   }
 }
 
+// The secret of a socket server (gateways/secret.hpp) is no agent's business.
+constexpr std::string_view secret_variable = "GANGWAY_SECRET";
+
 }  // namespace
 
 std::vector<std::string> environment(const std::vector<std::pair<std::string, std::string>>& extra) {
@@ -125,6 +128,7 @@ std::vector<std::string> environment(const std::vector<std::pair<std::string, st
   for (char** entry = environ; entry && *entry; ++entry) {
     const std::string_view text = *entry;
     const std::string_view name = text.substr(0, text.find('='));
+    if (name == secret_variable) continue;
     const bool replaced = std::any_of(extra.begin(), extra.end(), [&](const auto& e) { return e.first == name; });
     if (!replaced) result.emplace_back(text);
   }

@@ -67,7 +67,8 @@ struct SpawnRequest {
   bool new_process_group = true;                 // without it signal_group signals the leader alone
 };
 
-/// What the child inherits, with `extra` in place of variables of the same name: "NAME=value".
+/// What the child inherits (GANGWAY_SECRET it does not), with `extra` in place of variables of the same name:
+/// "NAME=value".
 [[nodiscard]] std::vector<std::string> environment(const std::vector<std::pair<std::string, std::string>>& extra);
 
 /// How a process ended: exactly one of the two, or neither when somebody else reaped it

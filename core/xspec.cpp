@@ -352,7 +352,8 @@ TransportKind XSpec::kind() const {
                  "installvia= installs a socket server: it does not go with " + chosen->key);
   }
   const Entry* via = find("via");
-  if (via && (install || (chosen && transport.kind == TransportKind::socket))) {
+  const bool is_socket = transport.kind == TransportKind::socket || transport.kind == TransportKind::unix_socket;
+  if (via && (install || (chosen && is_socket))) {
     reject_entry(*via, SpecFault::bad_transport, "via= does not go with a socket (installvia= may be what is meant)");
   }
   if (!chosen && install) return TransportKind::socket;

@@ -10,6 +10,7 @@
 namespace gangway::detail {
 
 struct GatewayAccess {
+  [[nodiscard]] static Gateway gateway(std::shared_ptr<GatewayState> state) { return Gateway(std::move(state)); }
   /// Throws Error (group_error) for a handle that refers to nothing.
   [[nodiscard]] static GatewayState& state(const Gateway& gateway) { return gateway.state(); }
   /// Group::makegateway without the wait for the handshake, for which GatewayState::wait_ready()

@@ -38,7 +38,8 @@ GatewayState::GatewayState(const TransportContext& context, XSpec spec, NativeAg
     : runtime_(context.runtime),
       spec_(std::move(spec)),
       id_(spec_.id().value_or("")),
-      bootstrap_(spec_, std::move(native)),
+      bootstrap_(spec_, std::move(native), context.cookie),
+      interpreters_(context.interpreters),
       start_deadline_(Clock::now() + spec_.connect_timeout()),
       transport_(open_transport(context, spec_, bootstrap_)),
       connection_(std::make_shared<Connection>(runtime_, transport_->take_stream(), bootstrap_.settings())),
@@ -119,6 +120,10 @@ void GatewayState::wait_ready() {
     const std::lock_guard lock(mutex_);  // its HELLO may arrive just now
     end = bootstrap_.explain(std::move(end), noise);
   }
+  if (auto failure = transport_->failure()) {
+    end.code = failure->code;
+    end.text = std::move(failure->text);
+  }
   if (const auto shown = last_lines(end.death.stderr_tail); !shown.empty())
     end.text += "\nstderr:\n" + escape_for_display(shown);
   connection_->finish(end);
@@ -137,6 +142,7 @@ std::optional<std::string> GatewayState::on_hello(const Value& hello) {
   if (auto reason = bootstrap_.on_hello(hello)) return reason;
   connection_->set_peer_max_item(bootstrap_.peer_max_item());
   connection_->set_peer_arrays(bootstrap_.peer_arrays());
+  if (interpreters_) interpreters_->remember(spec_, bootstrap_.info().executable);
   transport_->set_worker(static_cast<pid_t>(bootstrap_.info().pid));
   return {};
 }

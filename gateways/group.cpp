@@ -13,6 +13,7 @@
 #include "gateways/cookie.hpp"
 #include "gateways/gateway_state.hpp"
 #include "gateways/line_writer.hpp"
+#include "gateways/ssh_host.hpp"
 #include "gateways/warm_start.hpp"
 
 namespace gangway {
@@ -69,7 +70,13 @@ Group::Group() : state_(std::make_shared<State>()) {
     const auto found = state->find(id);
     return found == state->members.end() ? nullptr : *found;
   };
-  state_->transports = {state_->runtime, state_->warm, detail::agent_cookie(), member};
+  state_->transports = {state_->runtime,
+                        state_->warm,
+                        std::make_shared<detail::FoundInterpreters>(),
+                        std::make_shared<detail::SshControl>(),
+                        detail::agent_cookie(),
+                        member,
+                        std::make_shared<detail::SshPool>(state_->runtime)};
 }
 
 // The destructor ends what has started when a later one fails.
@@ -116,6 +123,11 @@ void Group::set_execmodel(std::string_view execmodel, std::optional<std::string_
     throw_error(errc::group_error, "the execution model cannot change: the group has gateways");
   state_->execmodel = here;
   state_->remote_execmodel = there;
+}
+
+void Group::set_ssh_askpass(SshAskpass askpass) {
+  state_->check_process();
+  state_->transports.ssh->set_askpass(std::move(askpass));
 }
 
 void Group::allocate_id(XSpec& spec) {

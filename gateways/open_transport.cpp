@@ -1,6 +1,18 @@
 #include "gateways/open_transport.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "gateways/client_process.hpp"
+#include "gateways/install_server.hpp"
+#include "gateways/launch_command.hpp"
 #include "gateways/popen_process.hpp"
+#include "gateways/remote_command.hpp"
+#include "gateways/socket_spec.hpp"
+#include "gateways/socket_transport.hpp"
+#include "gateways/ssh_transport.hpp"
 
 namespace gangway::detail {
 
@@ -12,6 +24,49 @@ std::shared_ptr<Transport> open_popen(const TransportContext& context, const Boo
                                         bootstrap.may_be_forked() ? context.warm.get() : nullptr);
 }
 
+// By libssh, in this process.
+std::shared_ptr<Transport> open_ssh(const TransportContext& context, const XSpec& spec, const Bootstrap& bootstrap) {
+  const auto arguments = bootstrap.arguments();
+  const RemoteCommand command{
+      spec.python_command(), {arguments.begin(), arguments.end()}, context.cookie, context.interpreters->of(spec)};
+  // The login gives up a little before the gateway does: its error says more.
+  const auto patience = spec.connect_timeout();
+  const auto login = patience - std::min(patience / 10, std::chrono::milliseconds(500));
+  return std::make_shared<SshTransport>(context.ssh->host(ssh_settings(spec)), remote_command(command),
+                                        Clock::now() + login);
+}
+
+// By SSH_ASKPASS, as the user of a desktop has it, or whoever wants to give a passphrase.
+bool has_askpass() {
+  const auto is_set = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return value != nullptr && *value != '\0';
+  };
+  return is_set("SSH_ASKPASS");
+}
+
+std::shared_ptr<Transport> open_client(const TransportContext& context, const XSpec& spec, const Bootstrap& bootstrap) {
+  LaunchSettings settings;
+  settings.cookie = context.cookie;
+  settings.found_before = context.interpreters->of(spec);
+  settings.is_root = ::geteuid() == 0;
+  settings.askpass = has_askpass();
+  if (spec.kind() == TransportKind::ssh) settings.control_path = context.ssh_control->path();
+  std::vector<std::pair<std::string, std::string>> environment{{"GANGWAY_COOKIE", context.cookie}};
+  // Never on a terminal: that belongs to the program, and there may be many of us.
+  if (settings.askpass) environment.emplace_back("SSH_ASKPASS_REQUIRE", "force");
+  return std::make_shared<ClientProcess>(*context.runtime, spec, launch_command(spec, bootstrap, settings),
+                                         std::move(environment));
+}
+
+// ssh_client=openssh, or nothing.
+bool wants_openssh(const XSpec& spec) {
+  const auto client = spec.argument("ssh_client");
+  if (client && *client != "openssh" && *client != "libssh")
+    spec.reject("ssh_client", "ssh_client= is openssh or libssh, not '" + *client + "'");
+  return client == "openssh";
+}
+
 }  // namespace
 
 std::shared_ptr<Transport> open_transport(const TransportContext& context, const XSpec& spec,
@@ -20,18 +75,22 @@ std::shared_ptr<Transport> open_transport(const TransportContext& context, const
   switch (spec.kind()) {
     case TransportKind::popen: return open_popen(context, bootstrap);
     case TransportKind::ssh:
-    case TransportKind::vagrant_ssh:
+      if (wants_openssh(spec)) return open_client(context, spec, bootstrap);
+      return open_ssh(context, spec, bootstrap);
     case TransportKind::socket:
     case TransportKind::unix_socket:
+      return std::make_shared<SocketTransport>(
+          context.runtime, spec.has("installvia") ? install_plan(context, spec) : socket_plan(spec));
+    case TransportKind::vagrant_ssh:
     case TransportKind::command:
     case TransportKind::docker:
     case TransportKind::podman:
     case TransportKind::kubectl:
     case TransportKind::sudo:
     case TransportKind::su:
-    case TransportKind::slurm: break;
+    case TransportKind::slurm: return open_client(context, spec, bootstrap);
   }
-  spec.reject(to_string(spec.kind()), "this version can start popen gateways only");
+  spec.reject(to_string(spec.kind()), "this version cannot start such gateways");
 }
 
 }  // namespace gangway::detail

@@ -10,21 +10,28 @@
 
 #include "core/runtime.hpp"
 #include "gateways/bootstrap.hpp"
+#include "gateways/found_interpreters.hpp"
+#include "gateways/ssh_control.hpp"
 #include "gateways/transport.hpp"
 #include "gateways/warm_start.hpp"
 
 namespace gangway::detail {
 
 class GatewayState;
+class SshPool;
 
 /// What the transports of one group share.
 struct TransportContext {
   std::shared_ptr<Runtime> runtime;
   std::shared_ptr<WarmStart> warm;
+  std::shared_ptr<FoundInterpreters> interpreters;
+  std::shared_ptr<SshControl> ssh_control;
   /// In the environment of every agent process: by it they are found.
   std::string cookie;
   /// The member that `via=` names; null when there is none. Any thread.
   std::function<std::shared_ptr<GatewayState>(std::string_view id)> member;
+  /// The ssh connections of the group.
+  std::shared_ptr<SshPool> ssh = {};
 };
 
 /// Throws SpecError for what the spec cannot mean, StartError or SpawnError when not even the

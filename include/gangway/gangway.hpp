@@ -16,5 +16,6 @@
 #include <gangway/native_agent.hpp>
 #include <gangway/output.hpp>
 #include <gangway/remote_status.hpp>
+#include <gangway/ssh.hpp>
 #include <gangway/value.hpp>
 #include <gangway/xspec.hpp>

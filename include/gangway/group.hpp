@@ -20,6 +20,7 @@
 #include <gangway/gateway.hpp>
 #include <gangway/multi_channel.hpp>
 #include <gangway/native_agent.hpp>
+#include <gangway/ssh.hpp>
 
 namespace gangway {
 
@@ -54,6 +55,9 @@ class Group {
   /// Sets both; the second is the first when it is left out. Throws SpecError for an unknown
   /// name and Error (group_error) when the group has members; then nothing changes.
   void set_execmodel(std::string_view execmodel, std::optional<std::string_view> remote_execmodel = {});
+
+  /// Who is asked when an ssh login needs a password or a passphrase (ssh.hpp); null: $SSH_ASKPASS.
+  void set_ssh_askpass(SshAskpass askpass);
 
   /// Starts a gateway and waits for its handshake. Throws SpecError, StartError, and Error
   /// (group_error) for an id that is in use. Several threads may start gateways at once.

@@ -49,14 +49,41 @@ inline constexpr std::size_t error_text = 64 * 1024;  // a traceback; fits one f
 inline constexpr std::size_t stacks_text = 65'000;    // of all threads; fits one frame
 inline constexpr std::size_t part_name = 255;         // its length is one byte of PART
 
+// A configuration or known_hosts file that is larger is a mistake, or a device.
+inline constexpr std::size_t ssh_file = 4 * 1024 * 1024;
+inline constexpr int ssh_jumps = 8;  // a chain that is longer leads to itself
+// A connection without gateways waits so long for the next one: a login costs 100 to 200 ms.
+inline constexpr std::chrono::seconds ssh_idle{3};
+
 // Gateways of one group that start at the same time; more only makes each one slower.
 inline constexpr std::size_t parallel_starts = 16;
 
 inline constexpr std::chrono::seconds bootstrap_time{30};
+
+// Socket server: what somebody gets who has not shown yet that he may be here. A handshake needs
+// 1 KiB and a few milliseconds; the line before the first frame less.
+inline constexpr std::size_t greeting_slots = 16;
+inline constexpr std::chrono::seconds greeting_time{5};
+inline constexpr std::size_t greeting_line = 512;
+inline constexpr std::size_t greeting_bytes = 512;
+// Wrong secrets of one address are tried at this rate, whatever their number.
+inline constexpr std::chrono::seconds between_failures{1};
+// Below it a secret could be guessed from a recorded handshake.
+inline constexpr std::size_t secret_least = 16;
+inline constexpr std::size_t secret_most = 4096;
+// Agents of a server at a time, unless it is told otherwise.
+inline constexpr std::size_t server_connections = 64;
+
+// A link on which nothing came for so many intervals of keepalive= is dead: 45 s.
+inline constexpr int silent_intervals = 3;
 // How often a connection is asked whether its agent still answers, and after which time of
 // silence it is reported as unresponsive.
 inline constexpr std::chrono::seconds ping_interval{15};
 inline constexpr std::chrono::seconds unresponsive_after{45};
+
+// OpenSSH's shared connection that no gateway uses any more: so long it stays after its program
+// was killed. Less than the 10 s after which nothing may be left.
+inline constexpr std::chrono::seconds ssh_master_idle{5};
 
 // Group::terminate: from asking to TERM, from TERM to KILL, and how long a KILL may take
 // before the process is reported as a survivor.

@@ -47,8 +47,9 @@ class Gateway:
         self._execmodel = group.execmodel
         self._core = core
         self._modules: dict[str, tuple[str, str, bool]] = {}  # that the far side got from us
-        if spec.ssh or spec.vagrant_ssh or spec.socket:
-            self.remoteaddress = spec.ssh or spec.vagrant_ssh or spec.socket
+        address = spec.ssh or spec.vagrant_ssh or spec.socket or spec.unix
+        if address and address is not True:  # a server that was installed somewhere has none of its own
+            self.remoteaddress = address
         core.set_channel_class(group.execmodel.channel_class)
         core.set_owner(self)
 

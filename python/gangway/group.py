@@ -131,8 +131,9 @@ class Group:
         `execmodel` filled in. `popen` without `python` runs this very interpreter, in its virtual
         environment, with the sys.path that it has now and the working directory in front.
 
-        Raises ValueError for a spec that cannot be started, KeyError for an unknown `via`,
-        HostNotFound, and OSError for what starting a process raises or for one that does not answer.
+        Raises ValueError for a spec that cannot be started, KeyError for an unknown `via` or
+        `installvia`, AssertionError for `python` with a socket, HostNotFound, and OSError for what
+        starting a process raises or for one that does not answer.
         """
         return self._start([self._take_id(self._parsed(spec))])[0]
 
@@ -163,13 +164,14 @@ class Group:
         gateways: list[Gateway] = []
         try:
             start.use_this_interpreter(self._plain_core)
-            core = await completed(self._plain_core.start_launch(start.text_of(spec), spec, start.keys_of(spec)))
-            gateway = Gateway(self, spec, core)
-            gateways.append(gateway)
-            try:
-                await completed(core.start_ready(), core.connect_timeout())
-            except NotInTime:
-                core.wait_ready()  # says what is known of the reason
+            with start.host_named([spec]):
+                core = await completed(self._plain_core.start_launch(start.text_of(spec), spec, start.keys_of(spec)))
+                gateway = Gateway(self, spec, core)
+                gateways.append(gateway)
+                try:
+                    await completed(core.start_ready(), core.connect_timeout())
+                except NotInTime:
+                    core.wait_ready()  # says what is known of the reason
             preparing = start.prepare(gateway)
             if preparing is not None:
                 await preparing.awaitclose()
@@ -185,7 +187,8 @@ class Group:
         gateways: list[Gateway] = []
         try:
             start.use_this_interpreter(self._plain_core)
-            cores = self._core.start_all([(start.text_of(spec), spec, start.keys_of(spec)) for spec in specs])
+            with start.host_named(specs):
+                cores = self._core.start_all([(start.text_of(spec), spec, start.keys_of(spec)) for spec in specs])
             gateways = [Gateway(self, spec, core) for spec, core in zip(specs, cores)]
             for preparing in [start.prepare(gateway) for gateway in gateways]:
                 if preparing is not None:
@@ -205,8 +208,9 @@ class Group:
 
     def _take_id(self, spec: XSpec) -> XSpec:
         """The spec with all that the group fills in; its id is taken until _register or _forget."""
-        if spec.via is not None:
-            self[spec.via]  # KeyError when there is no such member
+        for hop in (spec.via, spec.installvia):
+            if hop is not None:
+                self[hop]  # KeyError when there is no such member
         self.allocate_id(spec)
         if spec.execmodel is None:
             spec.execmodel = self._remote_execmodel.backend

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
 
 from . import _gangway, worker_path
 from .build import PYTHON, PYTHON_VERSION
+from .errors import HostNotFound
 from .execmodel import GREEN
 from .xspec import XSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterator
 
     from .channel import Channel
     from .gateway import Gateway
@@ -30,6 +32,25 @@ def check_kind(spec: XSpec) -> None:
     """ValueError when the spec does not say where."""
     if not any(getattr(spec, kind) for kind in KINDS):
         raise ValueError("no gateway type found for %r: it needs one of %s" % (str(spec), ", ".join(KINDS)))
+    if (spec.socket or spec.installvia or spec.unix) and spec.python:  # as in execnet
+        raise AssertionError("python= does not go with a socket: the server has chosen its interpreter already")
+
+
+@contextlib.contextmanager
+def host_named(specs: list[XSpec]) -> Iterator[None]:
+    """HostNotFound has what the spec says of the host as its only argument, as in execnet."""
+    try:
+        yield
+    except HostNotFound as problem:
+        spec = next((spec for spec in specs if ("gateway %s:" % spec.id) in str(problem)), specs[0])
+        if spec.ssh or spec.vagrant_ssh:
+            raise HostNotFound(spec.ssh or spec.vagrant_ssh) from problem
+        if not spec.socket:
+            raise
+        import socket
+
+        # execnet's has no arguments here.
+        raise HostNotFound() from socket.gaierror(socket.EAI_NONAME, str(problem))
 
 
 def is_plain_popen(spec: XSpec) -> bool:

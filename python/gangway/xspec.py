@@ -28,9 +28,11 @@ class XSpec:
     nice: Any
     popen: Any
     python: Any
+    secret_file: Any
     socket: Any
     ssh: Any
     ssh_config: Any
+    unix: Any
     vagrant_ssh: Any
     via: Any
 

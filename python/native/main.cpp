@@ -10,8 +10,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -38,6 +40,7 @@ constexpr const char* usage =
     "); a virtual\n"
     "                 environment's python, for one; must be of version " PY_VERSION
     " or close\n"
+    "  --keep COMMAND ARGUMENTS...  run this instead, and end it with the connection as an agent\n"
     "  --version      print the version and exit\n"
     "  --help         print this and exit\n";
 
@@ -79,6 +82,12 @@ InterpreterOptions parse(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 2 && std::string_view(argv[1]) == "--keep") {
+    if (const std::string reason = check_stdio(); !reason.empty()) fail(reason);
+    fork_keeper();
+    ::execvp(argv[2], argv + 2);
+    fail(std::string(argv[2]) + ": " + std::strerror(errno));
+  }
   const InterpreterOptions options = parse(argc, argv);
   const auto start_python = [&options] { return Py_IsInitialized() != 0 ? std::string() : start_interpreter(options); };
   int status = 1;

@@ -1,0 +1,58 @@
+"""What do ssh gateways take: the first of a host, the next ones, and large bytes?
+
+At a private sshd on loopback, which this starts and ends, beside the ssh program.
+"""
+import atexit
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+from support.harness import BIN, PYTHON, ROOT, Contestant, Line, Question, main, python_limit
+
+directory = tempfile.mkdtemp(prefix="gangway-bench-ssh-")
+sshd = subprocess.Popen([sys.executable, "-B", str(ROOT / "tests" / "support" / "private_sshd.py"), directory],
+                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@atexit.register
+def end():
+    sshd.kill()
+    sshd.wait()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def wait_for_sshd():
+    for _ in range(1000):
+        try:
+            with open(directory + "/log") as log:
+                if "Server listening" in log.read():
+                    return
+        except OSError:
+            pass
+        time.sleep(0.01)
+    raise SystemExit("the private sshd does not start")
+
+
+wait_for_sshd()
+config = directory + "/ssh_config"
+spec = f"ssh=private//ssh_config={config}//python={PYTHON}"
+
+QUESTION = Question(
+    "ssh",
+    [
+        python_limit("ssh", "ssh.py", config),
+        Contestant("execnet", [PYTHON, "-B", str(ROOT / "bench" / "peers" / "execnet_ssh.py"), config]),
+        Contestant("portable", [str(BIN / "bench_ssh"), spec]),
+    ],
+    [
+        Line("ssh, new connection, first result (ssh host true)", "login_ms", "ms", ("ssh", "true_ms")),
+        Line("ssh, next gateway on the shared connection", "next_ms", "ms", ("ssh", "next_ms"), portable="<= 1.6x"),
+        Line("ssh, 1 MiB x 200 to the controller (ssh host cat)", "to_controller", "GB/s", ("ssh", "cat")),
+        Line("ssh, 1 MiB x 200 to the agent (ssh host cat)", "to_agent", "GB/s", ("ssh", "cat_up")),
+    ],
+)
+
+if __name__ == "__main__":
+    main(QUESTION)

@@ -1,0 +1,282 @@
+#include "gateways/server/server.hpp"
+
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <utility>
+
+#include "core/escape.hpp"
+#include "gateways/fd_stream.hpp"
+
+namespace gangway::detail {
+
+using boost::system::error_code;
+
+namespace {
+
+// Of a flood of strangers the log says this much.
+constexpr std::chrono::seconds between_lines{1};
+// After which it is tried again when there are no descriptors, memory, or processes.
+constexpr std::chrono::milliseconds accept_pause{100};
+// So long a client has, after the end of its agent, to take what that wrote.
+constexpr std::chrono::seconds last_words_patience{5};
+constexpr int accepted_in_a_row = 16;
+
+std::vector<Listener> listeners_for(const ServerOptions& options) {
+  std::vector<Listener> all = inherited_listeners();
+  for (const std::string& where : options.addresses)
+    for (Listener& listener : listen_on(where, options.others)) all.push_back(std::move(listener));
+  if (all.empty()) throw_error(errc::bad_argument, "no address to listen on");
+  for (const Listener& listener : all) {
+    if (listener.address.is_unix() || listener.address.is_loopback() || options.secret || options.execnet_open)
+      continue;
+    for (const Listener& each : all) forget(each);
+    throw_error(errc::bad_argument,
+                "will not listen on " + listener.address.text() +
+                    " without a secret: whoever connects could execute anything here. --secret-file FILE, or "
+                    "GANGWAY_SECRET_FILE in the environment (`openssl rand -hex 32` makes one)");
+  }
+  return all;
+}
+
+}  // namespace
+
+Server::Server(ServerOptions options, Log log)
+    : options_(std::move(options)),
+      log_(std::move(log)),
+      starter_(options_.python, options_.warm),
+      signals_(io_, SIGTERM, SIGINT),
+      patience_(io_),
+      pause_(io_) {
+  open(listeners_for(options_));
+  starter_.prepare();
+}
+
+Server::~Server() { close_doors(); }
+
+void Server::open(std::vector<Listener> listeners) {
+  for (Listener& listener : listeners) {
+    auto door = std::make_unique<Door>(Door{std::move(listener), boost::asio::posix::stream_descriptor(io_)});
+    const int copy = ::fcntl(door->listener.socket.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (copy < 0) throw_error(last_os_error(), "no descriptor left");
+    door->ready.assign(copy);
+    doors_.push_back(std::move(door));
+  }
+}
+
+std::vector<std::string> Server::addresses() const {
+  std::vector<std::string> all;
+  for (const auto& door : doors_) all.push_back(door->listener.address.text());
+  return all;
+}
+
+void Server::run() {
+  signals_.async_wait([this](error_code error, int) {
+    if (!error) stop();
+  });
+  for (const auto& door : doors_) accept(*door);
+  io_.run();
+}
+
+// --- connections
+
+void Server::accept(Door& door) {
+  door.ready.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this, &door](error_code error) {
+    if (!error) accept_some(door);
+  });
+}
+
+void Server::accept_some(Door& door) {
+  if (closed_) return;
+  for (int accepted = 0; accepted < accepted_in_a_row; ++accepted) {
+    FileDescriptor socket(::accept4(door.listener.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+      log_("cannot accept: " + last_os_error().message());
+      pause_.expires_after(accept_pause);
+      pause_.async_wait([this, &door](error_code error) {
+        if (!error) accept_some(door);
+      });
+      return;
+    }
+    if (!socket && (errno == EINTR || errno == ECONNABORTED)) continue;
+    if (!socket) break;
+    if (!avoid_standard_numbers(socket)) continue;
+    try {
+      begin(std::move(socket), door);
+    } catch (const Error& problem) {
+      log_(std::string("cannot serve: ") + problem.what());
+    }
+    if (closed_) return;
+  }
+  accept(door);
+}
+
+void Server::begin(FileDescriptor socket, const Door& door) {
+  const SocketAddress peer = SocketAddress::peer(socket.get());
+  const Id id = next_id_++;
+  Session::Owner owner;
+  owner.on_request = [this, id](const std::optional<ServerRequest>& request) { on_request(id, request); };
+  owner.on_end = [this, id](const std::string& why, bool wrong_secret) { on_turned_away(id, why, wrong_secret); };
+  const auto session =
+      std::make_shared<Session>(io_, options_, std::move(socket), door.listener.address, peer, std::move(owner));
+  session->start(admission_.may_try(peer.source(), std::chrono::steady_clock::now()));
+  sessions_[id] = session;
+  if (const auto leaves = admission_.enter(id)) {
+    const auto found = sessions_.find(*leaves);
+    if (found != sessions_.end()) std::shared_ptr(found->second)->refuse("too many connections that say nothing yet");
+  }
+}
+
+void Server::on_turned_away(Id id, const std::string& why, bool wrong_secret) {
+  const auto found = sessions_.find(id);
+  if (found == sessions_.end()) return;
+  const auto session = std::move(found->second);
+  sessions_.erase(found);
+  admission_.leave(id);
+  const auto now = std::chrono::steady_clock::now();
+  if (wrong_secret) admission_.failed(session->peer().source(), now);
+  if (now < last_log_ + between_lines) {
+    ++turned_away_;
+    return;
+  }
+  last_log_ = now;
+  const std::string others = turned_away_ > 0 ? ", and " + std::to_string(turned_away_) + " others" : "";
+  turned_away_ = 0;
+  say(id, " from " + session->peer().text() + " turned away: " + why + others);
+}
+
+void Server::on_request(Id id, const std::optional<ServerRequest>& request) {
+  const auto found = sessions_.find(id);
+  if (found == sessions_.end()) return;
+  const auto session = std::move(found->second);
+  sessions_.erase(found);
+  admission_.leave(id);
+  std::string why;
+  if (stopping_) {
+    why = "it is ending";
+  } else if (agents_.size() >= options_.max_connections) {
+    why = "it has " + std::to_string(agents_.size()) + " connections, and may not have more";
+  } else {
+    try {
+      return serve(id, *session, request);
+    } catch (const Error& problem) {
+      why = std::string("no agent could be started: ") + problem.what();
+    }
+  }
+  say(id, " from " + session->peer().text() + " turned away: " + why);
+  session->refuse(why);
+}
+
+void Server::serve(Id id, Session& session, const std::optional<ServerRequest>& request) {
+  auto agent = std::make_unique<Agent>(io_);
+  FileDescriptor ours;
+  FileDescriptor agents;
+  int socket = session.socket();
+  if (session.encrypted()) {
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+      throw_error(last_os_error(), last_os_error().message());
+    ours.reset(pair[0]);
+    agents.reset(pair[1]);
+    socket = agents.get();
+  }
+  if (request) {
+    agent->child = starter_.start(*request, socket);
+    session.reply(starter_.kind());
+  } else {
+    (void)set_nonblocking(socket, false);
+    agent->child = starter_.start_execnet(socket);
+  }
+  watchdog_.watch(agent->child.pid());
+  say(id, " from " + session.peer().text() + ": agent " + std::to_string(agent->child.pid()) + " started");
+  auto stream = session.take_stream();
+  if (session.encrypted()) {
+    FileDescriptor second(::fcntl(ours.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    auto inner = std::make_unique<FdStream>(io_, std::move(ours), std::move(second));
+    relays_[id] = std::make_shared<Relay>(std::move(stream), std::move(inner), [this, id] {
+      relays_.erase(id);
+      end_if_done();
+    });
+    relays_[id]->start();
+  } else {
+    stream->close();  // the connection is the agent's alone
+  }
+  watch(id, *agent);
+  agents_[id] = std::move(agent);
+  if (options_.once) close_doors();
+  starter_.prepare();
+}
+
+// --- agents
+
+void Server::watch(Id id, Agent& agent) {
+  const int copy = ::fcntl(agent.child.pidfd(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (copy < 0) throw_error(last_os_error(), "no descriptor left");
+  agent.exited.assign(copy);
+  agent.exited.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this, id](error_code error) {
+    if (!error) on_exit(id);
+  });
+}
+
+void Server::on_exit(Id id) {
+  const auto found = agents_.find(id);
+  if (found == agents_.end()) return;
+  Agent& agent = *found->second;
+  watchdog_.forget(agent.child.pid());
+  agent.child.signal_group(SIGKILL);  // what the keeper may have left in its own group
+  const auto status = agent.child.try_reap();
+  say(id, ": agent " + std::to_string(agent.child.pid()) + " has ended" +
+              (status && !status->success() ? ": " + status->death_record().summary() : ""));
+  agents_.erase(found);
+  if (relays_.contains(id)) {  // what it wrote last is still under way
+    const auto patience = std::make_shared<boost::asio::steady_timer>(io_, last_words_patience);
+    patience->async_wait([this, id, patience](error_code) {
+      const auto relay = relays_.find(id);
+      if (relay != relays_.end()) std::shared_ptr(relay->second)->close();
+    });
+  }
+  starter_.prepare();
+  end_if_done();
+}
+
+// --- the end
+
+void Server::close_doors() {
+  closed_ = true;
+  for (const auto& door : doors_) {
+    forget(door->listener);
+    error_code ignored;
+    door->ready.close(ignored);
+    door->listener.socket.reset();
+  }
+  pause_.cancel();
+}
+
+void Server::stop() {
+  if (std::exchange(stopping_, true)) return;
+  log_("ending");
+  close_doors();
+  const auto sessions = sessions_;
+  for (const auto& [id, session] : sessions) session->refuse("it is ending");
+  for (const auto& [id, agent] : agents_) agent->child.signal(SIGTERM);  // to the keeper, which kills its agent
+  patience_.expires_after(limits::kill_grace);
+  patience_.async_wait([this](error_code error) {
+    if (error) return;
+    for (const auto& [id, agent] : agents_) agent->child.signal_group(SIGKILL);
+    agents_.clear();  // whoever cannot be killed is left behind
+    end_if_done();
+  });
+  end_if_done();
+}
+
+void Server::end_if_done() {
+  if (!closed_ || !agents_.empty() || (!relays_.empty() && !stopping_)) return;
+  patience_.cancel();
+  signals_.cancel();
+  starter_.close();
+  io_.stop();
+}
+
+}  // namespace gangway::detail

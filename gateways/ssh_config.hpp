@@ -1,0 +1,64 @@
+// OpenSSH's client configuration: keywords and their values, from the command line and from
+// files, the first value of a keyword counts (ssh_config(5)).
+//
+// Host with patterns, Match with all, host, originalhost, user, localuser and final, Include.
+// What this version cannot judge (Match exec and others) is an error that says so, never a
+// guess. Values are as they stand in the file; SshSettings gives them their meaning.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gangway::detail {
+
+/// Whether `name` matches a list of patterns with `*`, `?` and `!`. Linear in both: no backtracking
+/// over more than one star.
+[[nodiscard]] bool matches_patterns(std::string_view name, const std::vector<std::string>& patterns);
+
+class SshConfig {
+ public:
+  /// `host`: as the user wrote it. `user`: of the command line, if it was given there.
+  SshConfig(std::string host, std::optional<std::string> user);
+
+  /// A keyword, in any case, if it has no value yet (IdentityFile and CertificateFile: one more).
+  void set(std::string_view keyword, std::vector<std::string> arguments);
+  /// One line, "Port 2222" or "Port=2222". Throws StartError.
+  void set_line(std::string_view line, const std::string& where);
+
+  /// Throws StartError for a file that cannot be read or understood.
+  void read_file(const std::string& path);
+  /// ~/.ssh/config, which nobody else may be able to write, and the system's.
+  void read_default_files();
+
+  /// The arguments; empty when it was not given. `keyword` in lower case.
+  [[nodiscard]] std::vector<std::string> all(std::string_view keyword) const;
+  [[nodiscard]] std::optional<std::string> get(std::string_view keyword) const;
+
+ private:
+  struct Place;
+  void read(const std::string& path, bool private_file, bool required);
+  void read_text(const std::string& text, const std::string& path, bool private_file, int depth, bool& active);
+  void include(const std::string& pattern, const Place& place, bool private_file, int depth, bool& active);
+  [[nodiscard]] bool match(const std::vector<std::string>& arguments, const Place& place);
+
+  const std::string host_;
+  const std::optional<std::string> user_;
+  std::map<std::string, std::vector<std::string>, std::less<>> values_;
+  bool final_pass_ = false;
+  bool final_wanted_ = false;
+};
+
+/// This user's name and home directory, as the system knows them.
+struct LocalUser {
+  std::string name;
+  std::string home;
+  [[nodiscard]] static LocalUser now();
+};
+
+/// "~" and "~/...": below the home directory.
+[[nodiscard]] std::string expand_home(std::string path, const LocalUser& user);
+
+}  // namespace gangway::detail
