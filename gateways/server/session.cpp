@@ -49,7 +49,7 @@ Session::Session(boost::asio::io_context& io, const ServerOptions& options, File
 
 void Session::start(std::chrono::steady_clock::time_point turn) {
   stream_ = std::make_unique<FdStream>(io_, copy_of(socket_), copy_of(socket_));
-  watch_link(socket_.get(), limits::ping_interval);
+  watch_link(socket_.get(), options_.keepalive);
   patience_.expires_after(limits::greeting_time);
   patience_.async_wait([self = shared_from_this()](error_code error) {
     if (!error) self->refuse("nothing that a client says came in time");
