@@ -1,10 +1,14 @@
-# The installed library: headers, libgangway, the native agent, find_package and pkg-config.
+# The installed library: headers, libgangway, the native agent, gwserver, find_package and pkg-config.
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY include/gangway TYPE INCLUDE FILES_MATCHING PATTERN "*.hpp")
 install(TARGETS gangway EXPORT gangway)
 if(TARGET gangway-agent)
   install(TARGETS gangway-agent DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/gangway)
+endif()
+if(TARGET gwserver)
+  install(TARGETS gwserver)
+  install(FILES gateways/server/gwserver.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/gangway)

@@ -87,12 +87,13 @@ std::string SocketOpening::waiting_for() const {
 void SocketOpening::connect(std::vector<SocketAddress> addresses) {
   step_ = Step::connection;
   const auto patience = plan_.patience / static_cast<int>(addresses.size());
-  connecting_ = std::make_shared<SocketConnect>(
+  const auto connecting = std::make_shared<SocketConnect>(
       runtime_->io(), std::move(addresses), patience,
       [self = shared_from_this()](FileDescriptor socket, error_code error, const SocketAddress& address) {
         self->on_connected(std::move(socket), error, address);
       });
-  connecting_->start();
+  connecting_ = connecting;
+  connecting->start();  // may be done with it at once
 }
 
 void SocketOpening::on_connected(FileDescriptor socket, error_code error, const SocketAddress& address) {

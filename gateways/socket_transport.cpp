@@ -81,6 +81,15 @@ void SocketTransport::on_stream_end(error_code error) {
   end(lock);
 }
 
+void SocketTransport::kill() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!failure_ && !ended_)
+      failure_ = ConnectionEnd{errc::connection_lost, "the connection to " + name_ + " was closed by this program", {}};
+  }
+  hang_up();
+}
+
 void SocketTransport::hang_up() noexcept {
   std::unique_lock lock(mutex_);
   if (socket_) ::shutdown(socket_.get(), SHUT_RDWR);

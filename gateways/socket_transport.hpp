@@ -29,8 +29,8 @@ class SocketTransport final : public Transport, public std::enable_shared_from_t
   /// Nothing is known: what is left of the agent is on the other side.
   [[nodiscard]] DeathRecord death() override { return {}; }
   [[nodiscard]] std::optional<ConnectionEnd> failure() override;
-  void ask_keeper() noexcept override { hang_up(); }
-  void kill() noexcept override { hang_up(); }
+  void ask_keeper() noexcept override { kill(); }
+  void kill() noexcept override;
   void close() noexcept override { hang_up(); }
 
  private:

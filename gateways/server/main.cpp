@@ -75,6 +75,7 @@ int main(int argc, char** argv) {
   std::string secret_file;
   std::string python;
   std::vector<std::string> users;
+  auto keepalive = std::chrono::seconds(limits::ping_interval).count();
   bool cold = false;
   bool quiet = false;
   app.set_version_flag("--version", std::string("gwserver ") + GANGWAY_VERSION);
@@ -90,6 +91,11 @@ int main(int argc, char** argv) {
   app.add_option("--max-connections", options.max_connections, "agents at a time")
       ->capture_default_str()
       ->check(CLI::Range(1, 100'000));
+  app.add_option("--keepalive", keepalive,
+                 "seconds between questions to a client that is silent; after three without an answer its agent ends; "
+                 "0: never")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 3600));
   app.add_option("--python", python,
                  "command line of the interpreter that agents run in (default: gangway-agent's own)");
   app.add_flag("--once", options.once, "serve one connection, then end");
@@ -99,6 +105,7 @@ int main(int argc, char** argv) {
                "serve execnet's clients, too. Asks nobody for anything: WHOEVER CAN CONNECT CAN EXECUTE ANYTHING");
   CLI11_PARSE(app, argc, argv);
   options.warm = !cold;
+  options.keepalive = std::chrono::seconds(keepalive);
   try {
     return serve(secret_file, users, python, quiet, std::move(options));
   } catch (const std::exception& problem) {

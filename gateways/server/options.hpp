@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <optional>
 #include <set>
 #include <string>
@@ -20,6 +21,7 @@ struct ServerOptions {
   std::set<uid_t> users;  // who may connect from this machine without a secret
   bool others = false;    // somebody else than ourselves and root is among them
   std::vector<std::string> python;
+  std::chrono::milliseconds keepalive = limits::ping_interval;
   std::size_t max_connections = limits::server_connections;
   bool once = false;
   bool warm = true;

@@ -93,7 +93,7 @@ void Server::accept_some(Door& door) {
   for (int accepted = 0; accepted < accepted_in_a_row; ++accepted) {
     FileDescriptor socket(::accept4(door.listener.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!socket && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
-      log_("cannot accept: " + last_os_error().message());
+      say_rarely("cannot accept: " + last_os_error().message());
       pause_.expires_after(accept_pause);
       pause_.async_wait([this, &door](error_code error) {
         if (!error) accept_some(door);
@@ -106,7 +106,7 @@ void Server::accept_some(Door& door) {
     try {
       begin(std::move(socket), door);
     } catch (const Error& problem) {
-      log_(std::string("cannot serve: ") + problem.what());
+      say_rarely(std::string("cannot serve: ") + problem.what());
     }
     if (closed_) return;
   }
@@ -137,14 +137,18 @@ void Server::on_turned_away(Id id, const std::string& why, bool wrong_secret) {
   admission_.leave(id);
   const auto now = std::chrono::steady_clock::now();
   if (wrong_secret) admission_.failed(session->peer().source(), now);
+  say_rarely("connection " + std::to_string(id) + " from " + session->peer().text() + " turned away: " + why);
+}
+
+void Server::say_rarely(const std::string& what) {
+  const auto now = std::chrono::steady_clock::now();
   if (now < last_log_ + between_lines) {
-    ++turned_away_;
+    ++not_said_;
     return;
   }
   last_log_ = now;
-  const std::string others = turned_away_ > 0 ? ", and " + std::to_string(turned_away_) + " others" : "";
-  turned_away_ = 0;
-  say(id, " from " + session->peer().text() + " turned away: " + why + others);
+  log_(what + (not_said_ > 0 ? ", and " + std::to_string(not_said_) + " others" : ""));
+  not_said_ = 0;
 }
 
 void Server::on_request(Id id, const std::optional<ServerRequest>& request) {

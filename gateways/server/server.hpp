@@ -64,6 +64,9 @@ class Server {
   void end_if_done();
   void say(Id id, const std::string& what) { log_("connection " + std::to_string(id) + what); }
 
+  /// One line a second.
+  void say_rarely(const std::string& what);
+
   const ServerOptions options_;
   const Log log_;
   Watchdog watchdog_;  // first: it forks
@@ -80,7 +83,7 @@ class Server {
   boost::asio::steady_timer pause_;
   bool closed_ = false;  // nobody is let in any more
   bool stopping_ = false;
-  std::uint64_t turned_away_ = 0;  // not in the log, for want of space
+  std::uint64_t not_said_ = 0;  // lines that are not in the log: what strangers do must not fill a disk
   std::chrono::steady_clock::time_point last_log_{};
 };
 

@@ -49,20 +49,15 @@ Session::Session(boost::asio::io_context& io, const ServerOptions& options, File
 
 void Session::start(std::chrono::steady_clock::time_point turn) {
   stream_ = std::make_unique<FdStream>(io_, copy_of(socket_), copy_of(socket_));
-  watch_link(socket_.get(), limits::ping_interval);
+  watch_link(socket_.get(), options_.keepalive);
   patience_.expires_after(limits::greeting_time);
   patience_.async_wait([self = shared_from_this()](error_code error) {
     if (!error) self->refuse("nothing that a client says came in time");
   });
   turn_.expires_at(turn);
   turn_.async_wait([self = shared_from_this()](error_code error) {
-    if (!error && self->owner_.on_end) self->begin();
+    if (!error && self->owner_.on_end) self->look_at_first_bytes();
   });
-}
-
-void Session::begin() {
-  if (const std::string why = why_not(); !why.empty()) return refuse(why);
-  look_at_first_bytes();
 }
 
 // Who may connect without a secret.
@@ -132,6 +127,8 @@ void Session::read_request() {
       return refuse(request_.starts_with(ServerRequest::prefix)
                         ? "a client of a version that this server does not know"
                         : "not a Gangway client (--execnet-open serves execnet's)");
+    // Not before: a connection that is closed with something unread is reset, and the reply lost.
+    if (const std::string why = why_not(); !why.empty()) return refuse(why);
     const auto on_request = std::move(owner_.on_request);
     owner_ = {};
     patience_.cancel();

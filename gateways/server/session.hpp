@@ -43,7 +43,6 @@ class Session : public std::enable_shared_from_this<Session> {
   void reply(ServerReply::Kind kind);
 
  private:
-  void begin();
   [[nodiscard]] std::string why_not() const;
   void look_at_first_bytes();
   void shake_hands();

@@ -187,6 +187,8 @@ TEST_F(Sockets, failures_are_told_apart) {
     EXPECT_EQ(error.code(), boost::system::error_code(ECONNREFUSED, boost::system::system_category()));
     EXPECT_THAT(error.what(), HasSubstr("cannot connect to 127.0.0.1:1: Connection refused"));
   }
+  EXPECT_THAT(failure("unix=@gangway-nobody-listens"),
+              HasSubstr("cannot connect to @gangway-nobody-listens: Connection refused; is a gwserver running there?"));
   EXPECT_THAT(failure("unix=/nowhere/at/all"), AllOf(HasSubstr("/nowhere/at/all"), HasSubstr("No such file")));
   EXPECT_THAT(failure("socket=127.0.0.1"), HasSubstr("a port is missing"));
   EXPECT_THAT(failure("socket=::1:80"), HasSubstr("[address]:port"));
@@ -202,6 +204,14 @@ TEST_F(Sockets, server_that_says_nothing_is_a_timeout_with_a_reason) {
   ASSERT_EQ(::listen(silent.get(), 5), 0);
   const std::string where = detail::SocketAddress::local(silent.get()).text();
   EXPECT_THAT(failure("socket=" + where + "//connect_timeout=300ms"), HasSubstr("does not answer"));
+}
+
+TEST_F(Sockets, kill_says_who_it_was) {
+  ServerProcess server({path()});
+  Gateway gateway = group().makegateway("unix=" + path());
+  Channel channel = gateway.remote_exec("channel.receive()");
+  gateway.kill();
+  EXPECT_THAT(lost(channel).what(), HasSubstr("closed by this program"));
 }
 
 // --- installvia

@@ -193,3 +193,28 @@ def wait_until_gone(pid):
         time.sleep(0.02)
     os.kill(pid, signal.SIGKILL)
     pytest.fail("process %d is left" % pid)
+
+
+def test_systemd_socket_activation(group, tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(5)
+        command = "exec 3<&%d; LISTEN_PID=$$ LISTEN_FDS=1 exec %s/gwserver" % (listener.fileno(), BIN)
+        process = subprocess.Popen(["bash", "-c", command], pass_fds=[listener.fileno()], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "listening on %s\n" % path
+    gateway = group.makegateway("unix=" + path)
+    assert gateway.remote_exec("import os; channel.send([name for name in os.environ if 'LISTEN' in name])").receive() == []
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert os.path.exists(path)  # the service manager's
+    process.stdout.close()
+
+
+def test_options_of_the_man_page_are_those_of_the_program():
+    page = open(os.path.join(os.path.dirname(__file__), "../../gateways/server/gwserver.1")).read()
+    text = subprocess.run([BIN + "/gwserver", "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert set(re.findall(r"^\.(?:BI?|BR) .*?(--[a-z-]+)", page, re.M)) | {"--version"} >= set(re.findall(r"--[a-z-]+", text))
+    man = subprocess.run(["man", "--warnings", "-l", "-Tutf8", "--encoding=utf8", os.path.join(os.path.dirname(__file__), "../../gateways/server/gwserver.1")],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) if os.path.exists("/usr/bin/man") else None
+    assert man is None or man.stderr == ""

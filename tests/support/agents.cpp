@@ -4,12 +4,21 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <sstream>
 
+#include <sys/socket.h>
 #include <unistd.h>
 
+<<<<<<< HEAD
 #include "tests/support/sanitized.hpp"
 
+||||||| 3a8ec68
+=======
+#include "gateways/socket_address.hpp"
+#include "tests/support/server_process.hpp"
+
+>>>>>>> sockets
 namespace gangway::test {
 
 namespace {
@@ -68,6 +77,13 @@ std::string find_python(std::string_view version) {
   return found;
 }
 
+std::string free_port() {
+  const auto socket = detail::FileDescriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  auto address = detail::SocketAddress::numeric({"127.0.0.1", 0}).at(0);
+  (void)::bind(socket.get(), address.get(), address.size);
+  return std::to_string(detail::SocketAddress::local(socket.get()).port());
+}
+
 Agent native_agent(const std::string& name) {
 #ifdef GANGWAY_TEST_NATIVE
   return {name, "popen", {}};
@@ -89,13 +105,45 @@ Agent python(std::string_view version) {
   return agent;
 }
 
+// A server for each test; GANGWAY_TEST_AGENTS=served in the environment asks for them.
+constexpr const char* test_secret = "of the tests, and of nothing else";
+
+const std::vector<Agent>& served_agents() {
+  static const std::vector<Agent> agents = [] {
+    const std::string name = "@gangway-test-" + std::to_string(::getpid());
+    return std::vector<Agent>{{"unix", "unix=" + name, {}}, {"tls", "socket=127.0.0.1:" + free_port(), {}}};
+  }();
+  return agents;
+}
+
+std::unique_ptr<ServerProcess> server_for(const Agent& agent) {
+  if (agent.spec.starts_with("unix=")) return std::make_unique<ServerProcess>(std::vector{agent.spec.substr(5)});
+  if (!agent.spec.starts_with("socket=")) return nullptr;
+  ::setenv("GANGWAY_SECRET", test_secret, 1);
+  const TemporaryDirectory directory;
+  const std::string secret = directory.write("secret", test_secret);
+  fs::permissions(secret, fs::perms::owner_read);
+  return std::make_unique<ServerProcess>(std::vector<std::string>{agent.spec.substr(7), "--secret-file", secret});
+}
+
+std::unique_ptr<ServerProcess> server;  // of the test that runs
+
 }  // namespace
 
 const std::vector<Agent>& main_agents() {
+<<<<<<< HEAD
   static const std::vector<Agent> agents{native_agent("native"),
                                          native_agent("warm"),
                                          extension(),
                                          {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
+||||||| 3a8ec68
+  static const std::vector<Agent> agents{
+      native_agent("native"), native_agent("warm"), {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
+=======
+  if (environment("GANGWAY_TEST_AGENTS") == "served") return served_agents();
+  static const std::vector<Agent> agents{
+      native_agent("native"), native_agent("warm"), {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
+>>>>>>> sockets
   return agents;
 }
 
@@ -131,9 +179,14 @@ void AgentTest::SetUp() {
   if (GetParam().warm()) form_.emplace("GANGWAY_WARM", "1");
   if (GetParam().extension()) form_.emplace("GANGWAY_AGENT", build_bin() + "/extension-agent");
   GroupTest::SetUp();
+  server = server_for(GetParam());
 }
 
 void AgentTest::TearDown() {
+  if (server) {
+    end_group();
+    server.reset();
+  }
   GroupTest::TearDown();
   form_.reset();
 }

@@ -11,13 +11,15 @@
 
 namespace gangway::test {
 
-ServerProcess::ServerProcess(std::vector<std::string> arguments,
-                             const std::vector<std::pair<std::string, std::string>>& environment) {
+ServerProcess::ServerProcess(const std::vector<std::string>& arguments,
+                             const std::vector<std::pair<std::string, std::string>>& environment,
+                             std::vector<std::string> before) {
   detail::Pipe out = detail::make_pipe();
   log_.reset(::memfd_create("gwserver-log", MFD_CLOEXEC));
   const detail::FileDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   detail::SpawnRequest request;
-  request.argv = {build_bin() + "/gwserver"};
+  request.argv = std::move(before);
+  request.argv.push_back(build_bin() + "/gwserver");
   request.argv.insert(request.argv.end(), arguments.begin(), arguments.end());
   request.extra_env = environment;
   request.descriptors = {{null.get(), 0}, {out.write.get(), 1}, {log_.get(), 2}};

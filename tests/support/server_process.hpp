@@ -15,8 +15,10 @@ namespace gangway::test {
 class ServerProcess {
  public:
   /// Starts build_bin()/gwserver with these arguments and waits for its addresses.
-  explicit ServerProcess(std::vector<std::string> arguments,
-                         const std::vector<std::pair<std::string, std::string>>& environment = {});
+  /// `before`: a command that executes it, like {"ip", "netns", "exec", "x"}.
+  explicit ServerProcess(const std::vector<std::string>& arguments,
+                         const std::vector<std::pair<std::string, std::string>>& environment = {},
+                         std::vector<std::string> before = {});
   ~ServerProcess();
 
   /// "127.0.0.1:41234", "/tmp/x/socket": the first that it listens on, "" when it does not.
