@@ -317,6 +317,9 @@ bool GatewayState::enforce(Termination& termination) {
     case Termination::Action::ask_keeper: transport_->ask_keeper(); return false;
     case Termination::Action::kill: transport_->kill(); return false;
     case Termination::Action::give_up:
+      // Where a signal does not reach (a sudo'ed process), the end of the stream does: the agent's keeper sees it.
+      connection_->finish({errc::terminated, "gateway " + id_ + ": the gateway was terminated", transport_->death()});
+      return true;
     case Termination::Action::done: return true;
   }
   return true;

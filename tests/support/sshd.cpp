@@ -61,6 +61,7 @@ void Sshd::start() {
   for (const std::string& line : options_.config) request.argv.insert(request.argv.end(), {"--config", line});
   if (!options_.login_shell.empty()) request.argv.insert(request.argv.end(), {"--shell", options_.login_shell});
   if (!options_.home.empty()) request.argv.insert(request.argv.end(), {"--home", options_.home});
+  request.extra_env = {{"GANGWAY_COOKIE", ""}};  // not one of the test's agents
   process_ = detail::ChildProcess::start(request);
   const bool ready = eventually([&] { return logged(listening) > logged_before || process_.has_ended(); }, patience) &&
                      !process_.has_ended();
