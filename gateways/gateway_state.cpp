@@ -237,7 +237,7 @@ void GatewayState::conclude() {
     if (asked && end.code == errc::connection_lost) {
       end.code = errc::terminated;
       end.text = "the gateway was terminated";
-    } else if (auto failure = transport_->failure()) {
+    } else if (auto failure = transport_->failure(); failure && end.code == errc::connection_lost) {
       end.code = failure->code;
       end.text = std::move(failure->text);
     } else if (!connection_->ready()) {
