@@ -6,7 +6,9 @@ namespace gangway::detail {
 
 ClientProcess::ClientProcess(Runtime& runtime, const XSpec& spec, std::vector<std::string> argv,
                              std::vector<std::pair<std::string, std::string>> extra_env)
-    : PopenProcess(runtime, std::move(argv), std::move(extra_env)), spec_(spec) {}
+    : PopenProcess(runtime, std::move(argv), std::move(extra_env)),
+      spec_(spec),
+      ends_step_(spec.kind() == TransportKind::slurm) {}
 
 std::string ClientProcess::description() const {
   const std::string_view kind = to_string(spec_.kind());
@@ -15,6 +17,18 @@ std::string ClientProcess::description() const {
 
 std::optional<ConnectionEnd> ClientProcess::failure() {
   return answered_ ? std::nullopt : client_failure(spec_, death());
+}
+
+void ClientProcess::ask_keeper() noexcept {
+  asked_ = true;
+  PopenProcess::ask_keeper();
+}
+
+void ClientProcess::kill() noexcept {
+  if (ends_step_ && !asked_)
+    ask_keeper();
+  else
+    PopenProcess::kill();
 }
 
 }  // namespace gangway::detail

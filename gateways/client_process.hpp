@@ -25,8 +25,14 @@ class ClientProcess final : public PopenProcess {
   [[nodiscard]] std::string description() const override;
   [[nodiscard]] std::optional<ConnectionEnd> failure() override;
 
+  void ask_keeper() noexcept override;
+  /// Of srun the first time only a TERM: a step outlives an srun that had no time to end it.
+  void kill() noexcept override;
+
  private:
   const XSpec spec_;
+  const bool ends_step_;
+  std::atomic<bool> asked_ = false;
   std::atomic<bool> answered_ = false;  // an agent has: what the client says now is no refusal
 };
 

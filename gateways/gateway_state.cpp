@@ -266,7 +266,7 @@ void GatewayState::describe(ConnectionEnd& end, bool asked) {
   if (asked && end.code == errc::connection_lost) {
     end.code = errc::terminated;
     end.text = "the gateway was terminated";
-  } else if (auto failure = transport_->failure()) {
+  } else if (auto failure = transport_->failure(); failure && end.code == errc::connection_lost) {
     end.code = failure->code;
     end.text = std::move(failure->text);
   } else if (!connection_->ready()) {
@@ -340,6 +340,9 @@ bool GatewayState::enforce(Termination& termination) {
     case Termination::Action::ask_keeper: transport_->ask_keeper(); return false;
     case Termination::Action::kill: transport_->kill(); return false;
     case Termination::Action::give_up:
+      // Where a signal does not reach (a sudo'ed process), the end of the stream does: the agent's keeper sees it.
+      connection_->finish({errc::terminated, "gateway " + id_ + ": the gateway was terminated", transport_->death()});
+      return true;
     case Termination::Action::done: return true;
   }
   return true;

@@ -297,6 +297,7 @@ TerminateReport Group::terminate(std::optional<std::chrono::nanoseconds> timeout
     if (!waited_for) break;
     (void)waited_for->wait_gone(next);
   }
+  state_->transports.ssh_control->end();
   for (std::size_t at = 0; at < leaving.size(); ++at) {
     if (machines[at].killed()) report.killed.push_back(leaving[at]->id());
     if (!leaving[at]->gone())

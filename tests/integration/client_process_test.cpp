@@ -60,8 +60,7 @@ class Client : public GroupTest {
   }
   /// A program `name` first in PATH, which writes its words, a line each, and goes on as `rest` says.
   void stub(const std::string& name, const std::string& rest) {
-    (void)directory_.write(name, "#!/bin/sh\nprintf '%s\\n' \"$@\" >" + words_file(name) + "\n" + rest + "\n",
-                           true);
+    (void)directory_.write(name, "#!/bin/sh\nprintf '%s\\n' \"$@\" >" + words_file(name) + "\n" + rest + "\n", true);
     if (!path_) path_.emplace("PATH", directory_.path() + ":" + std::getenv("PATH"));
   }
   /// With which it was called; the first stage as STAGE0.

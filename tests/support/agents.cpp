@@ -10,15 +10,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-<<<<<<< HEAD
-#include "tests/support/sanitized.hpp"
-
-||||||| 3a8ec68
-=======
 #include "gateways/socket_address.hpp"
+#include "tests/support/sanitized.hpp"
 #include "tests/support/server_process.hpp"
 
->>>>>>> sockets
 namespace gangway::test {
 
 namespace {
@@ -131,19 +126,11 @@ std::unique_ptr<ServerProcess> server;  // of the test that runs
 }  // namespace
 
 const std::vector<Agent>& main_agents() {
-<<<<<<< HEAD
+  if (environment("GANGWAY_TEST_AGENTS") == "served") return served_agents();
   static const std::vector<Agent> agents{native_agent("native"),
                                          native_agent("warm"),
                                          extension(),
                                          {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
-||||||| 3a8ec68
-  static const std::vector<Agent> agents{
-      native_agent("native"), native_agent("warm"), {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
-=======
-  if (environment("GANGWAY_TEST_AGENTS") == "served") return served_agents();
-  static const std::vector<Agent> agents{
-      native_agent("native"), native_agent("warm"), {"portable", "popen//python=" GANGWAY_TEST_PYTHON, {}}};
->>>>>>> sockets
   return agents;
 }
 

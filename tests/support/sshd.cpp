@@ -44,6 +44,8 @@ void add_children(pid_t pid, std::vector<pid_t>& all) {
 
 }  // namespace
 
+std::string Sshd::support(std::string_view name) { return GANGWAY_TEST_SOURCE "/tests/support/" + std::string(name); }
+
 std::string Sshd::missing() {
   for (const char* const path : {"/usr/sbin/sshd", "/usr/local/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd"})
     if (::access(path, X_OK) == 0) return {};
@@ -57,10 +59,11 @@ Sshd::~Sshd() { kill(); }
 void Sshd::start() {
   const auto logged_before = logged(listening);
   detail::SpawnRequest request;
-  request.argv = {GANGWAY_TEST_PYTHON, "-B", GANGWAY_TEST_SOURCE "/tests/support/private_sshd.py", directory_.path()};
+  request.argv = {GANGWAY_TEST_PYTHON, "-B", support("private_sshd.py"), directory_.path()};
   for (const std::string& line : options_.config) request.argv.insert(request.argv.end(), {"--config", line});
   if (!options_.login_shell.empty()) request.argv.insert(request.argv.end(), {"--shell", options_.login_shell});
   if (!options_.home.empty()) request.argv.insert(request.argv.end(), {"--home", options_.home});
+  request.extra_env = {{"GANGWAY_COOKIE", ""}};  // not one of the test's agents
   process_ = detail::ChildProcess::start(request);
   const bool ready = eventually([&] { return logged(listening) > logged_before || process_.has_ended(); }, patience) &&
                      !process_.has_ended();

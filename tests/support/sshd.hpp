@@ -26,6 +26,8 @@ class Sshd {
     std::string home = {};                 // with login_shell: where it starts and finds its rc files
   };
 
+  /// The path of a script beside this file.
+  [[nodiscard]] static std::string support(std::string_view name);
   /// Why there can be none on this machine; "": there can.
   [[nodiscard]] static std::string missing();
 

@@ -1,0 +1,376 @@
+// ssh_client=openssh, against a real sshd.
+#include <gmock/gmock.h>
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/agents.hpp"
+#include "tests/support/poll.hpp"
+#include "tests/support/sshd.hpp"
+
+namespace gangway::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::string_view openssh = "ssh_client=openssh";
+
+class OpenSsh : public GroupTest {
+ protected:
+  void SetUp() override {
+    if (const auto why = Sshd::missing(); !why.empty()) GTEST_SKIP() << why;
+    if (::access("/usr/bin/ssh", X_OK) != 0) GTEST_SKIP() << "no ssh on this machine";
+    GroupTest::SetUp();
+  }
+  void TearDown() override {
+    if (sshd_) {  // else skipped
+      end_group();
+      EXPECT_TRUE(wait_for_no_survivors(cookie()));
+      sshd_.reset();
+    }
+    GroupTest::TearDown();
+  }
+  Sshd& serve(Sshd::Options options = {}) { return sshd_.emplace(std::move(options)); }
+
+  Gateway start(std::string_view more = {}) {
+    return group().makegateway(sshd_->spec(std::string(openssh) + (more.empty() ? "" : "//") + std::string(more)));
+  }
+  StartError failure(const std::string& spec) {
+    try {
+      (void)group().makegateway(spec);
+      ADD_FAILURE() << "started: " << spec;
+    } catch (const StartError& error) {
+      return error;
+    }
+    return {errc::bootstrap_failed, ""};
+  }
+  StartError failure() { return failure(sshd_->spec(openssh)); }
+  /// With another value of ssh=.
+  std::string spec(const std::string& words) {
+    return "ssh=" + words + "//ssh_config=" + sshd_->file("ssh_config") + "//" + std::string(openssh);
+  }
+
+ private:
+  std::optional<Sshd> sshd_;
+};
+
+TEST_F(OpenSsh, starts_an_agent_and_carries_data_both_ways) {
+  serve();
+  Gateway gateway = start();
+  EXPECT_EQ(gateway.info().agent, "portable");
+  EXPECT_THAT(gateway.info().executable, HasSubstr("python"));
+  Channel echo = gateway.remote_exec("while 1: channel.send(channel.receive())");
+  const Bytes big = zeros(3'000'000);
+  echo.send(big);
+  EXPECT_EQ(take(echo).as_bytes().size(), big.size());
+  EXPECT_EQ(ask(gateway, "import os; channel.send(os.environ['GANGWAY_COOKIE'])").as_str(), cookie());
+  EXPECT_THAT(ask(gateway, "import os; channel.send(os.environ['SSH_CONNECTION'])").as_str(), HasSubstr("127.0.0.1"));
+}
+
+TEST_F(OpenSsh, takes_options_as_ssh_does) {
+  Sshd& sshd = serve();
+  const auto works = [&](const std::string& words) {
+    return ask<int>(group().makegateway("ssh=" + words + "//" + std::string(openssh)), "channel.send(1)") == 1;
+  };
+  const std::string known = " -o UserKnownHostsFile=" + sshd.file("known_hosts") + " -o IdentitiesOnly=yes";
+  const std::string port = std::to_string(sshd.port());
+  EXPECT_TRUE(
+      works("-p " + port + " -l " + Sshd::user() + " -i " + sshd.file("user_key") + " -4 -C 127.0.0.1" + known));
+  EXPECT_TRUE(works(Sshd::user() + "@127.0.0.1 -p" + port + " -i " + sshd.file("user_key") + known));
+  EXPECT_TRUE(works("-F " + sshd.file("ssh_config") + " -J jump private"));
+}
+
+TEST_F(OpenSsh, gateways_of_a_group_share_one_login) {
+  Sshd& sshd = serve();
+  Gateway first = start();
+  EXPECT_EQ(sshd.logins(), 1);
+  Gateway second = start();
+  Gateway third = start();
+  EXPECT_EQ(sshd.logins(), 1);
+  first.exit();
+  EXPECT_EQ(ask<int>(second, "channel.send(2)"), 2) << "the first one's end is not the end of the connection";
+  EXPECT_EQ(ask<int>(third, "channel.send(3)"), 3);
+}
+
+TEST_F(OpenSsh, the_shared_connection_ends_with_the_group) {
+  Sshd& sshd = serve();
+  (void)start();
+  (void)group().terminate(5s);
+  EXPECT_TRUE(eventually([&] { return sshd.connections().empty(); }, 3s)) << "long before it would have been idle";
+  Gateway again = start();
+  EXPECT_EQ(sshd.logins(), 2);
+  EXPECT_EQ(ask<int>(again, "channel.send(1)"), 1);
+}
+
+TEST_F(OpenSsh, more_gateways_than_the_server_allows_sessions) {
+  serve({.config = {"MaxSessions 2"}});
+  std::vector<Gateway> all;
+  for (int i = 0; i < 5; ++i) all.push_back(start());
+  for (const Gateway& gateway : all) EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+}
+
+TEST_F(OpenSsh, many_gateways_started_at_once) {
+  Sshd& sshd = serve();
+  const auto all = group().makegateways(std::vector<std::string>(8, sshd.spec(openssh)));
+  for (const Gateway& gateway : all) EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+}
+
+TEST_F(OpenSsh, errors_say_what_is_wrong) {
+  Sshd& sshd = serve();
+  EXPECT_EQ(failure("ssh=no-such-host.invalid//" + std::string(openssh)).code(), errc::host_not_found);
+  EXPECT_EQ(failure(spec("private -p 1")).code(), errc::connection_refused);
+
+  const StartError login = failure("ssh=-p " + std::to_string(sshd.port()) + " -i /no/key -o IdentityAgent=none" +
+                                   " -o IdentitiesOnly=yes -o UserKnownHostsFile=" + sshd.file("known_hosts") +
+                                   " 127.0.0.1//ssh_config=/dev/null//" + std::string(openssh));
+  EXPECT_EQ(login.code(), errc::auth_failed) << login.what();
+  EXPECT_THAT(login.what(), HasSubstr("(publickey)"));
+
+  const StartError unknown = failure(spec("private -o UserKnownHostsFile=/dev/null"));
+  EXPECT_EQ(unknown.code(), errc::host_key_unknown) << unknown.what();
+  EXPECT_THAT(unknown.what(), HasSubstr("accept-new"));
+  TemporaryDirectory directory;
+  EXPECT_EQ(ask<int>(group().makegateway(spec("private -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=" +
+                                              (directory / "known"))),
+                     "channel.send(1)"),
+            1);
+  (void)group().terminate(5s);  // and the connection that another one would share
+  sshd.change_host_key();
+  const StartError changed = failure();
+  EXPECT_EQ(changed.code(), errc::host_key_changed) << changed.what();
+  EXPECT_THAT(changed.what(), HasSubstr("ssh-keygen -R"));
+}
+
+TEST_F(OpenSsh, bad_specs_are_refused_before_anything_starts) {
+  serve();
+  for (const char* const bad : {"-oProxyCommand=x", "a;b@private", "private uptime", "-N private"})
+    EXPECT_THROW((void)group().makegateway(spec(bad)), SpecError) << bad;
+  EXPECT_THROW((void)group().makegateway("ssh=private//ssh_client=putty"), SpecError);
+}
+
+TEST_F(OpenSsh, python_that_is_not_there_and_python_that_is) {
+  serve();
+  const StartError missing = failure(spec("private") + "//python=/no/such/python");
+  EXPECT_EQ(missing.code(), errc::python_not_found) << missing.what();
+  EXPECT_THAT(missing.what(), HasSubstr("/no/such/python"));
+  Gateway gateway = start("python=/usr/bin/python3 -X dev");
+  EXPECT_TRUE(ask(gateway, "import sys; channel.send(sys.flags.dev_mode)").as_bool());
+}
+
+TEST_F(OpenSsh, the_interpreter_that_was_found_is_asked_first_the_next_time) {
+  TemporaryDirectory home;
+  // The machine's python3 is one whose every question is counted.
+  const std::string count = home / "count";
+  (void)home.write("python3", "#!/bin/sh\necho \"$1\" >>" + count + "\nexec /usr/bin/python3 \"$@\"\n", true);
+  Sshd& sshd = serve(
+      {.config = {"ForceCommand PATH=" + home.path() + ":/usr/bin:/bin; export PATH; eval \"$SSH_ORIGINAL_COMMAND\""}});
+  Gateway first = start();
+  EXPECT_EQ(first.info().executable, "/usr/bin/python3");
+  Gateway second = start();
+  EXPECT_EQ(ask<int>(second, "channel.send(1)"), 1);
+  std::ifstream file(count);
+  const std::string asked{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(asked, "-V\n-u\n") << "once, by the first";
+  EXPECT_EQ(sshd.sessions(), 2) << "no round trip of its own";
+}
+
+TEST_F(OpenSsh, no_python_or_an_old_one) {
+  TemporaryDirectory home;
+  for (const char* const name : {"sh", "env"}) fs::create_symlink(std::string("/usr/bin/") + name, home / name);
+  serve(
+      {.config = {
+           "ForceCommand PATH=" + home.path() + "; export PATH; exec /bin/sh -c " +
+           "\"$(echo \"$SSH_ORIGINAL_COMMAND\" | /usr/bin/sed 's,/usr/bin/python3,,; s,/usr/local/bin/python3,,')\""}});
+  const StartError none = failure();
+  EXPECT_EQ(none.code(), errc::python_not_found) << none.what();
+  EXPECT_THAT(none.what(), AllOf(HasSubstr("tried python3 "), HasSubstr("pypy3")));
+  (void)home.write("python3", "#!/bin/sh\necho Python 2.7.18\n", true);
+  const StartError old = failure();
+  EXPECT_EQ(old.code(), errc::python_too_old) << old.what();
+  EXPECT_THAT(old.what(), HasSubstr("python3 is 2.7.18"));
+}
+
+TEST_F(OpenSsh, sessions_that_run_no_commands_are_shown_as_they_are) {
+  serve({.config = {"ForceCommand internal-sftp"}});
+  EXPECT_THAT(failure().what(), Not(HasSubstr("did not answer within")));
+  end_group();
+}
+
+TEST_F(OpenSsh, a_login_shell_that_refuses) {
+  if (::access("/usr/sbin/nologin", X_OK) != 0) GTEST_SKIP() << "no nologin on this machine";
+  serve({.login_shell = "/usr/sbin/nologin"});
+  const StartError refused = failure();
+  EXPECT_EQ(refused.code(), errc::shell_refused) << refused.what();
+  EXPECT_THAT(refused.what(), HasSubstr("not available"));
+}
+
+TEST_F(OpenSsh, a_server_that_hangs_up_before_the_login) {
+  Sshd& sshd = serve({.config = {"MaxStartups 1:100:1", "LoginGraceTime 20"}});
+  // Somebody else holds the only place.
+  detail::SpawnRequest request;
+  request.argv = {"sleep", "100"};
+  const std::string hold = "exec 3<>/dev/tcp/127.0.0.1/" + std::to_string(sshd.port()) + "; read -u 3 line; sleep 100";
+  request.argv = {"bash", "-c", hold};
+  auto holder = detail::ChildProcess::start(request);
+  ASSERT_TRUE(eventually([&] { return sshd.connections().size() >= 1; }, patience));
+  const StartError error = failure();
+  EXPECT_THAT(error.what(), HasSubstr("MaxStartups")) << error.what();
+}
+
+// --- the end
+
+TEST_F(OpenSsh, kill_of_the_client_leaves_nothing) {
+  serve();
+  Gateway gateway = start();
+  Channel busy = gateway.remote_exec("import time\nchannel.send(1)\nwhile True: time.sleep(1)");
+  EXPECT_EQ(take<int>(busy), 1);
+  gateway.kill();
+  EXPECT_THROW(busy.waitclose(patience), ConnectionLost);
+  (void)group().terminate(1s);
+  EXPECT_TRUE(wait_for_no_survivors(cookie(), 12s));
+}
+
+TEST_F(OpenSsh, death_of_the_server_is_a_lost_connection_for_all) {
+  Sshd& sshd = serve();
+  Gateway first = start();
+  Gateway second = start();
+  Channel one = first.remote_exec("channel.receive()");
+  Channel two = second.remote_exec("channel.receive()");
+  sshd.kill();
+  EXPECT_THROW(one.waitclose(patience), ConnectionLost);
+  EXPECT_THROW(two.waitclose(patience), ConnectionLost);
+  (void)group().terminate(1s);
+  EXPECT_TRUE(wait_for_no_survivors(cookie(), 12s));
+}
+
+TEST_F(OpenSsh, terminate_is_in_time_when_the_task_does_not_end) {
+  serve();
+  Gateway gateway = start();
+  Channel busy = gateway.remote_exec("import os, signal\nchannel.send(1)\nos.kill(os.getpid(), signal.SIGSTOP)");
+  EXPECT_EQ(take<int>(busy), 1);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_TRUE(group().terminate(500ms).survivors.empty());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 2500ms);
+  EXPECT_TRUE(wait_for_no_survivors(cookie(), 12s)) << "the far keeper ends a stopped agent";
+}
+
+// --- secrets
+
+TEST_F(OpenSsh, a_passphrase_by_askpass_is_seen_nowhere) {
+  Sshd& sshd = serve();
+  const std::string secret = "open-sesame-4711";
+  TemporaryDirectory directory;
+  ASSERT_EQ(std::system(("cp -p " + sshd.file("user_key") + " " + (directory / "key") +
+                         " && ssh-keygen -q -p -P '' -N " + secret + " -f " + (directory / "key") + " >/dev/null")
+                            .c_str()),
+            0);
+  (void)directory.write("secret", secret + "\n");
+  const EnvironmentScope askpass("SSH_ASKPASS",
+                                 directory.write("askpass", "#!/bin/sh\ncat " + (directory / "secret") + "\n", true));
+  Gateway gateway = group().makegateway(
+      "ssh=-p " + std::to_string(sshd.port()) + " -i " + (directory / "key") +
+      " -o IdentitiesOnly=yes -o IdentityAgent=none -o UserKnownHostsFile=" + sshd.file("known_hosts") +
+      " 127.0.0.1//ssh_config=/dev/null//" + std::string(openssh));
+  EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+  for (const Survivor& process : find_survivors(cookie())) {
+    for (const char* const file : {"/cmdline", "/environ"}) {
+      std::ifstream stream("/proc/" + std::to_string(process.pid) + file, std::ios::binary);
+      const std::string content{std::istreambuf_iterator<char>(stream), {}};
+      EXPECT_EQ(content.find(secret), content.npos) << process.command;
+    }
+  }
+  EXPECT_THAT(sshd.log(), Not(HasSubstr(secret)));
+}
+
+TEST_F(OpenSsh, without_askpass_nobody_is_asked) {
+  Sshd& sshd = serve();
+  TemporaryDirectory directory;
+  const EnvironmentScope none("SSH_ASKPASS", std::nullopt);
+  ASSERT_EQ(std::system(("cp -p " + sshd.file("user_key") + " " + (directory / "key") +
+                         " && ssh-keygen -q -p -P '' -N secret -f " + (directory / "key") + " >/dev/null")
+                            .c_str()),
+            0);
+  const StartError error =
+      failure("ssh=-p " + std::to_string(sshd.port()) + " -i " + (directory / "key") +
+              " -o IdentitiesOnly=yes -o IdentityAgent=none -o UserKnownHostsFile=" + sshd.file("known_hosts") +
+              " 127.0.0.1//ssh_config=/dev/null//" + std::string(openssh));
+  EXPECT_EQ(error.code(), errc::auth_failed) << error.what();
+}
+
+// --- login shells (RELIABILITY.md, A1 to A5, A9 to A12)
+
+struct Shell {
+  const char* program;
+  const char* rc;  // below the home directory, read for commands that come by ssh
+};
+
+class OpenSshShell : public OpenSsh, public ::testing::WithParamInterface<Shell> {
+ protected:
+  void SetUp() override {
+    for (const char* const directory : {"/bin/", "/usr/bin/"})
+      if (const std::string path = directory + std::string(GetParam().program); ::access(path.c_str(), X_OK) == 0)
+        path_ = path;
+    if (path_.empty()) GTEST_SKIP() << "no " << GetParam().program << " on this machine";
+    OpenSsh::SetUp();
+  }
+  void serve_with_rc(const std::string& rc, std::vector<std::string> config = {}) {
+    if (const std::string file = GetParam().rc; !file.empty()) {
+      fs::create_directories(fs::path(home_ / file).parent_path());
+      (void)home_.write(file, rc);
+    }
+    serve({.config = std::move(config), .login_shell = path_, .home = home_.path()});
+  }
+  std::string path_;
+  TemporaryDirectory home_;
+};
+
+INSTANTIATE_TEST_SUITE_P(, OpenSshShell,
+                         ::testing::Values(Shell{"bash", ".bashrc"}, Shell{"dash", ""}, Shell{"zsh", ".zshenv"},
+                                           Shell{"tcsh", ".cshrc"}, Shell{"fish", ".config/fish/config.fish"}),
+                         [](const auto& shell) { return std::string(shell.param.program); });
+
+TEST_P(OpenSshShell, session_with_noisy_rc_files_and_a_banner) {
+  TemporaryDirectory banner;
+  (void)banner.write("banner", "All connections are monitored\n");
+  serve_with_rc("echo Welcome to this machine\necho and to stderr, sort of\n", {"Banner " + (banner / "banner")});
+  Gateway gateway = start();
+  EXPECT_EQ(ask(gateway, "channel.send('caf\\xe9 \\u20ac')").as_str(), "café €");
+  EXPECT_EQ(ask(gateway, "import os; channel.send(os.environ['SHELL'])").as_str(), path_);
+}
+
+TEST_P(OpenSshShell, session_in_a_read_only_home_with_an_ascii_locale_and_no_home_variable) {
+  serve_with_rc("", {"SetEnv LC_ALL=C LANG=C PYTHONIOENCODING=ascii PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"});
+  fs::permissions(home_.path(), fs::perms::owner_read | fs::perms::owner_exec);
+  Gateway gateway = start("env:HOME=");
+  EXPECT_EQ(ask(gateway, "print('caf\\xe9'); channel.send('caf\\xe9 \\u20ac')").as_str(), "café €");
+  EXPECT_THAT(remote_error(gateway.remote_exec("raise ValueError('caf\\xe9')")), HasSubstr("café"));
+  fs::permissions(home_.path(), fs::perms::owner_all);
+  for (const auto& entry : fs::directory_iterator(home_.path()))
+    EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("gangway"))) << "nothing is written";
+}
+
+TEST_P(OpenSshShell, words_arrive_whatever_they_contain) {
+  serve_with_rc("");
+  const std::string script = home_.write("my 'own' python!", "#!/bin/sh\nexec /usr/bin/python3 \"$@\"\n", true);
+  Gateway gateway = start("python=\"" + script + "\" -X 'a!b$HOME\"c\\d'");
+  EXPECT_TRUE(ask(gateway, "import sys; channel.send('a!b$HOME\"c\\\\d' in sys._xoptions)").as_bool());
+}
+
+TEST_P(OpenSshShell, rc_that_waits_or_floods_is_an_error_in_time) {
+  if (*GetParam().rc == '\0') GTEST_SKIP() << GetParam().program << " reads no rc file for a command";
+  serve_with_rc("sleep 1000\n");
+  EXPECT_EQ(failure(spec("private") + "//connect_timeout=2").code(), errc::bootstrap_timeout);
+  (void)home_.write(GetParam().rc, "head -c 70000 /dev/zero | tr '\\0' x\n");
+  EXPECT_EQ(failure(spec("private")).code(), errc::bootstrap_noise);
+}
+
+}  // namespace
+}  // namespace gangway::test
