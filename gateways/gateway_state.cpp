@@ -291,6 +291,16 @@ bool GatewayState::gone() {
   return concluded_;
 }
 
+void GatewayState::add_end_waiter(Waiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  waiters_.push_back(&waiter);
+}
+
+void GatewayState::remove_end_waiter(Waiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  std::erase(waiters_, &waiter);
+}
+
 bool GatewayState::wait_gone(Deadline deadline) {
   check_process();
   if (Runtime::in_handler())

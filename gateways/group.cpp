@@ -11,6 +11,7 @@
 #include "core/runtime.hpp"
 #include "core/trace.hpp"
 #include "gateways/cookie.hpp"
+#include "gateways/ending.hpp"
 #include "gateways/gateway_state.hpp"
 #include "gateways/line_writer.hpp"
 #include "gateways/warm_start.hpp"
@@ -249,33 +250,15 @@ TerminateReport Group::terminate(std::optional<std::chrono::nanoseconds> timeout
   if (state_->fork.in_child()) return {};
   if (detail::Runtime::in_handler()) throw_error(errc::would_deadlock, "terminate on the thread that does the I/O");
   const auto deadline = detail::deadline_after(timeout);
-  for (Gateway& member : gateways()) member.exit();
-  state_->warm->end_server();
-
   std::vector<GatewayPtr> leaving;
   {
     const auto lock = state_->lock();
     leaving = state_->exited;
+    leaving.insert(leaving.end(), state_->members.begin(), state_->members.end());
   }
-  TerminateReport report;
-  std::vector<detail::Termination> machines(leaving.size(), detail::Termination(deadline));
-  for (;;) {
-    GatewayPtr waited_for;
-    detail::Deadline next;
-    for (std::size_t at = 0; at < leaving.size(); ++at) {
-      if (leaving[at]->enforce(machines[at])) continue;
-      waited_for = leaving[at];
-      const auto step = machines[at].next();
-      if (step && (!next || *step < *next)) next = step;
-    }
-    if (!waited_for) break;
-    (void)waited_for->wait_gone(next);
-  }
-  for (std::size_t at = 0; at < leaving.size(); ++at) {
-    if (machines[at].killed()) report.killed.push_back(leaving[at]->id());
-    if (!leaving[at]->gone())
-      report.survivors.push_back(leaving[at]->id() + " (pid " + std::to_string(leaving[at]->pid()) + ")");
-  }
+  detail::Ending ending(state_->runtime, std::move(leaving), deadline);
+  state_->warm->end_server();
+  TerminateReport report = ending.run();
   for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) (void)LineWriter::shared(fd)->flush(last_lines_patience);
   const auto lock = state_->lock();
   std::erase_if(state_->exited, [](const GatewayPtr& gateway) { return gateway->gone(); });

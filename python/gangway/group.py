@@ -173,9 +173,14 @@ class Group:
         exited before are waited for as well. May be called again at any time."""
         report = TerminateReport(([], []))
         while True:
-            for gateway in self:
+            leaving = list(self)
+            hops = {gateway.spec.via for gateway in leaving}
+            for gateway in leaving:
+                if gateway.id not in hops:
+                    gateway.exit()
+            killed, survivors = self._core.terminate(timeout)  # hops last
+            for gateway in leaving:
                 gateway.exit()
-            killed, survivors = self._core.terminate(timeout)
             report.killed.extend(killed)
             report.survivors.extend(survivors)
             if not self._gateways:  # nobody has started one meanwhile
