@@ -22,7 +22,8 @@ double round_trip(gangway::Gateway gateway, int count) {
 }
 
 double to_controller(gangway::Gateway gateway, int count) {
-  gangway::Channel channel = gateway.remote_exec("item = b'x' * 1048576\nfor i in range(channel.receive()): channel.send(item)");
+  gangway::Channel channel =
+      gateway.remote_exec("item = b'x' * 1048576\nfor i in range(channel.receive()): channel.send(item)");
   const bench::Stopwatch watch;
   channel.send(count);
   for (int i = 0; i < count; ++i) (void)channel.receive();

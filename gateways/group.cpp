@@ -12,6 +12,7 @@
 #include "core/trace.hpp"
 #include "gateways/cookie.hpp"
 #include "gateways/ending.hpp"
+#include "gateways/fan_out.hpp"
 #include "gateways/gateway_state.hpp"
 #include "gateways/line_writer.hpp"
 #include "gateways/warm_start.hpp"
@@ -180,26 +181,36 @@ Gateway Group::makegateway(XSpec spec) {
   return Gateway(gateway);
 }
 
-std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) {
-  std::vector<Gateway> all;
+std::vector<Started> Group::start(std::vector<XSpec> specs, std::size_t fanout, bool stop_at_failure) {
+  using detail::FanOut;
+  const std::size_t direct = fanout == 0 ? specs.size() : std::min(fanout, specs.size());
+  state_->warm->announce(static_cast<std::size_t>(
+      std::count_if(specs.begin(), specs.begin() + static_cast<std::ptrdiff_t>(direct), detail::Bootstrap::is_native)));
+  std::vector<Started> all;
   try {
-    std::vector<XSpec> parsed;
-    for (const std::string& spec : specs) parsed.emplace_back(spec.empty() ? defaultspec() : spec);
-    state_->warm->announce(static_cast<std::size_t>(std::count_if(
-        parsed.begin(), parsed.end(), [](const XSpec& spec) { return detail::Bootstrap::is_native(spec); })));
-    for (std::size_t at = 0; at < parsed.size(); ++at) {
-      // Not more at a time than are good for them: wait for the one that has had most time.
-      if (at >= limits::parallel_starts) all[at - limits::parallel_starts].state().wait_ready();
-      all.push_back(Gateway(launch(parsed[at])));
-    }
-    for (const Gateway& gateway : all) gateway.state().wait_ready();
+    FanOut fan_out(
+        std::move(specs), fanout, [this](XSpec& spec) { return launch(spec); },
+        stop_at_failure ? FanOut::OnFailure::stop : FanOut::OnFailure::go_on);
+    for (FanOut::Member& member : fan_out.run())
+      all.push_back({member.spec.id().value_or(""), Gateway(std::move(member.gateway)), std::move(member.error)});
   } catch (...) {
     state_->warm->announce(0);
     state_->warm->end_server();
-    for (Gateway& gateway : all) gateway.exit();
     throw;
   }
   return all;
+}
+
+std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs, std::size_t fanout) {
+  std::vector<XSpec> parsed;
+  for (const std::string& spec : specs) parsed.emplace_back(spec.empty() ? defaultspec() : spec);
+  std::vector<Gateway> all;
+  for (Started& started : start(std::move(parsed), fanout, true)) all.push_back(std::move(started.gateway));
+  return all;
+}
+
+std::vector<Started> Group::start_each(const std::vector<XSpec>& specs, std::size_t fanout) {
+  return start(specs, fanout, false);
 }
 
 std::size_t Group::size() const {
