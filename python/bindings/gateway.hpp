@@ -66,6 +66,9 @@ class PyGroup {
   ~PyGroup();
 
   [[nodiscard]] std::unique_ptr<PyGateway> start(const std::string& spec, py::object spec_object);
+  /// Of each the gateway, through which it goes, and the error: (gateway, via, None) or (None, None, error).
+  [[nodiscard]] py::list start_each(const std::vector<std::string>& specs, const py::list& spec_objects,
+                                    std::size_t fanout);
   [[nodiscard]] std::pair<std::vector<std::string>, std::vector<std::string>> terminate(const py::object& timeout);
 
   /// At the end of the interpreter.

@@ -136,6 +136,8 @@ void define_group(py::module_& module) {
       .def(py::init<>())
       .def("start", &PyGroup::start, "spec"_a, "spec_object"_a = py::none(),
            "Starts a gateway and waits for its handshake.")
+      .def("start_each", &PyGroup::start_each, "specs"_a, "spec_objects"_a, "fanout"_a = 0,
+           "Starts gateways, with a fanout as a tree: of each (gateway, via, None) or (None, None, error).")
       .def("terminate", &PyGroup::terminate, "timeout"_a = py::none(),
            "Ends all gateways: asks, waits up to the timeout, kills. The ids of those that were killed, and of\n"
            "those that are still there.");

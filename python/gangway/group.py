@@ -123,12 +123,81 @@ class Group:
         Raises ValueError for a spec that cannot be started, KeyError for an unknown `via`,
         HostNotFound, and OSError for what starting a process raises or for one that does not answer.
         """
+        spec = self._spec_of(spec)
+        if spec.via is not None:
+            self[spec.via]  # KeyError when there is no such member
+        self._reserve(spec)
+        gateway = None
+        try:
+            gateway = Gateway(self, spec, self._core.start(start.text_of(spec), spec))
+            start.prepare(gateway)
+        except BaseException:
+            self._release(spec)
+            if gateway is not None:
+                gateway.exit()
+            raise
+        self._register(gateway)
+        return gateway
+
+    def makegateways(self, specs: Iterable[str | XSpec], fanout: int = 0,
+                     return_exceptions: bool = False) -> list[Any]:
+        """Starts all of them at the same time.
+
+        With `fanout` N this program starts the first N only, and each gateway starts N more through
+        itself (`via`, which their specs have then): hundreds of hosts come up in about log N of the
+        time. Each of the first ones must be able to reach those behind it, and what goes through a
+        gateway occupies a task of it. If one cannot be started, those behind it are started by the
+        next one above it.
+
+        Raises what makegateway() raises for the first that fails, and ends the others; with
+        `return_exceptions` the exception is in the place of its gateway, and the others stay.
+        """
+        if fanout < 0:
+            raise ValueError("fanout=%d: a number of gateways, or 0" % fanout)
+        specs = [self._spec_of(spec) for spec in specs]
+        ours = []
+        results: list[Any] = []
+        try:
+            for spec in specs:
+                self._reserve(spec)
+                ours.append(spec)
+            texts = [start.text_of(spec) for spec in specs]
+            for spec, (core, via, error) in zip(specs, self._core.start_each(texts, specs, fanout)):
+                results.append(error or Gateway(self, spec, core))
+                if via is not None:
+                    spec.via = via
+            for at, result in enumerate(results):
+                try:
+                    if isinstance(result, Exception):
+                        raise result
+                    start.prepare(result)
+                except Exception as error:
+                    if not return_exceptions:
+                        raise
+                    results[at] = error
+        except BaseException:
+            for result in results:
+                if isinstance(result, Gateway):
+                    result.exit()
+            for spec in ours:
+                self._release(spec)
+            raise
+        for spec, result in zip(specs, results):
+            if isinstance(result, Gateway):
+                self._register(result)
+            else:
+                self._release(spec)
+        return results
+
+    def _spec_of(self, spec: str | XSpec | None) -> XSpec:
         spec = spec or self.defaultspec
         if not isinstance(spec, XSpec):
             spec = XSpec(spec)
         start.check_kind(spec)
-        if spec.via is not None:
-            self[spec.via]  # KeyError when there is no such member
+        return spec
+
+    def _reserve(self, spec: XSpec) -> None:
+        """Fills in what the spec lacks, and holds its id until _register() or _release()."""
         self.allocate_id(spec)
         if spec.execmodel is None:
             spec.execmodel = self._remote_execmodel.backend
@@ -136,18 +205,10 @@ class Group:
             if self._has(spec.id):
                 raise IdInUseError("the id %r is in use" % spec.id)
             self._starting.add(spec.id)
-        gateway = None
-        try:
-            gateway = Gateway(self, spec, self._core.start(start.text_of(spec), spec))
-            start.prepare(gateway)
-        except BaseException:
-            with self._lock:
-                self._starting.discard(spec.id)
-            if gateway is not None:
-                gateway.exit()
-            raise
-        self._register(gateway)
-        return gateway
+
+    def _release(self, spec: XSpec) -> None:
+        with self._lock:
+            self._starting.discard(spec.id)
 
     def _has(self, id: str) -> bool:
         return id in self._starting or any(gateway.id == id for gateway in self._gateways)
@@ -174,11 +235,7 @@ class Group:
         report = TerminateReport(([], []))
         while True:
             leaving = list(self)
-            hops = {gateway.spec.via for gateway in leaving}
-            for gateway in leaving:
-                if gateway.id not in hops:
-                    gateway.exit()
-            killed, survivors = self._core.terminate(timeout)  # hops last
+            killed, survivors = self._core.terminate(timeout)  # asks hops last
             for gateway in leaving:
                 gateway.exit()
             report.killed.extend(killed)
