@@ -28,9 +28,9 @@ def test_a_gateway_through_another(group, hub):
     assert channel.receive() == 42
     assert gateway._rinfo().pid not in (os.getpid(), hub._rinfo().pid)
     assert gateway._rinfo().executable == sys.executable
-    assert not hasattr(gateway, "remoteaddress")
 
 
+@pytest.mark.better("its terminate fails after that exit")
 def test_it_occupies_a_task_of_its_master(group, hub):
     assert hub.remote_status().numexecuting == 0
     gateway = group.makegateway("popen//via=hub")
