@@ -38,6 +38,16 @@ class Category final : public boost::system::error_category {
       case errc::version_mismatch: return "no common version of the wire protocol";
       case errc::host_not_found: return "host not found";
       case errc::group_error: return "group error";
+      case errc::connection_refused: return "connection refused";
+      case errc::connect_timeout: return "no connection in time";
+      case errc::host_unreachable: return "host unreachable";
+      case errc::host_key_unknown: return "unknown host key";
+      case errc::host_key_changed: return "the host key has changed";
+      case errc::auth_failed: return "authentication failed";
+      case errc::server_limit: return "the server has reached a limit";
+      case errc::shell_refused: return "the login shell refused the command";
+      case errc::python_not_found: return "no Python found";
+      case errc::python_too_old: return "Python too old";
       case errc::bad_argument: return "bad argument";
     }
     return "unknown error";
@@ -74,12 +84,22 @@ void throw_error(boost::system::error_code code, const std::string& text, DeathR
     case errc::protocol_error:
     case errc::terminated: throw ConnectionLost(code, what, std::move(death));
     case errc::bad_spec: throw SpecError(code, what);
-    case errc::host_not_found: throw HostNotFound(code, what);
+    case errc::host_not_found:
+    case errc::connection_refused:
+    case errc::connect_timeout:
+    case errc::host_unreachable:
+    case errc::host_key_unknown:
+    case errc::host_key_changed:
+    case errc::auth_failed: throw HostNotFound(code, what);
     case errc::spawn_failed:
     case errc::bootstrap_timeout:
     case errc::bootstrap_noise:
     case errc::bootstrap_failed:
-    case errc::version_mismatch: throw StartError(code, what);
+    case errc::version_mismatch:
+    case errc::server_limit:
+    case errc::shell_refused:
+    case errc::python_not_found:
+    case errc::python_too_old: throw StartError(code, what);
     case errc::bad_cast:
     case errc::cancelled:
     case errc::too_many_channels:

@@ -46,7 +46,8 @@ ExecModel execmodel_of(const XSpec& spec) {
 
 }  // namespace
 
-Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
+Bootstrap::Bootstrap(const XSpec& spec, std::string cookie)
+    : spec_(spec), cookie_(std::move(cookie)), nonce_(make_nonce()) {
   // Ask for every value now: a bad one must not be found after the process has started.
   (void)execmodel_of(spec);
   (void)hello();
@@ -58,6 +59,7 @@ Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
   }
   argv_ = spec.python_command();
   if (argv_.empty()) argv_ = {std::string(usual_python)};
+  const std::size_t interpreter = argv_.size();
   argv_.emplace_back("-u");
   if (spec.dont_write_bytecode()) argv_.emplace_back("-B");
   argv_.emplace_back("-c");
@@ -65,6 +67,7 @@ Bootstrap::Bootstrap(const XSpec& spec) : spec_(spec), nonce_(make_nonce()) {
   const bool local = spec.kind() == TransportKind::popen && !spec.has("via");
   argv_.emplace_back(local ? portable_local_stage0 : portable_stage0);
   first_bytes_ = local ? portable_local_bundle : portable_bundle;
+  arguments_ = argv_.size() - interpreter;
 }
 
 bool Bootstrap::is_native(const XSpec& spec) {
@@ -100,8 +103,11 @@ Value Bootstrap::hello() const {
   }
   if (const auto chdir = spec_.chdir()) hello["chdir"] = *chdir;
   if (const auto nice = spec_.nice()) hello["nice"] = *nice;
-  if (!spec_.env().empty()) {
+  // Programs like sudo clean the environment, and we do not know what command= names.
+  const bool needs_cookie = spec_.kind() == TransportKind::command && !cookie_.empty();
+  if (!spec_.env().empty() || needs_cookie) {
     Dict env;
+    if (needs_cookie) env["GANGWAY_COOKIE"] = cookie_;
     // A part without "=" is the text "True", as os.environ takes no other type.
     for (const auto& [name, value] : spec_.env()) env[name] = value.value_or("True");
     hello["env"] = std::move(env);
@@ -147,7 +153,12 @@ std::optional<std::string> Bootstrap::on_hello(const Value& value) {
 }
 
 ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) const {
-  const std::string program = spec_.python().value_or(argv_.front());
+  const TransportKind kind = spec_.kind();
+  const bool local = kind == TransportKind::popen;
+  const std::string interpreter = spec_.python().value_or(argv_.front());
+  // What leads there, where something does: it may be the one that failed.
+  const std::string program =
+      local ? interpreter : std::string(to_string(kind)) + "=" + spec_.get(to_string(kind)).value_or("");
   if (failure_) {  // what on_hello said, not an error of the protocol
     constexpr std::string_view prefix = "protocol error: ";
     end.code = failure_;
@@ -157,12 +168,19 @@ ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) cons
   if (end.code == errc::connection_lost) {
     end.code = errc::bootstrap_failed;
     if (end.death.exit_status == exit_not_found)
-      end.text = "no Python found: " + program + " (exit status 127)";
+      end.text = "no Python found: " + interpreter + " (exit status 127)";
     else if (end.death.exit_status == exit_not_executable)
-      end.text = program + " cannot be executed (exit status 126)";
+      end.text = interpreter + " cannot be executed (exit status 126)";
     else
       end.text =
           program + " ended before it answered" + (end.death.known() ? ": " + end.death.summary() : std::string());
+  }
+  if (!local && end.death.exit_status == exit_not_found) end.code = errc::python_not_found;
+  // A session that has a word to say instead: no login, sftp only.
+  const bool by_shell = kind == TransportKind::ssh || kind == TransportKind::vagrant_ssh || kind == TransportKind::su;
+  if (by_shell && end.code == errc::bootstrap_failed && end.death.exit_status.value_or(0) != 0 && !noise.empty()) {
+    end.code = errc::shell_refused;
+    end.text = program + ": the login shell did not run the command: " + end.death.summary();
   }
   if (!noise.empty()) end.text += "\nit wrote: " + escape_for_display(noise.substr(0, 200));
   return end;

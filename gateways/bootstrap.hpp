@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,14 +20,18 @@ namespace gangway::detail {
 class Bootstrap {
  public:
   /// Throws SpecError for a value that its key cannot have, StartError when there is no
-  /// native agent to be found.
-  explicit Bootstrap(const XSpec& spec);
+  /// native agent to be found. `cookie`: for where the environment may not get through.
+  explicit Bootstrap(const XSpec& spec, std::string cookie = {});
 
   /// Whether the spec asks for the native agent on this machine.
   [[nodiscard]] static bool is_native(const XSpec& spec);
 
   /// The command line of the agent, for the machine on which it is to run.
   [[nodiscard]] const std::vector<std::string>& argv() const noexcept { return argv_; }
+  /// The end of argv(), without the interpreter: -u [-B] -c STAGE0.
+  [[nodiscard]] std::span<const std::string> arguments() const noexcept {
+    return std::span(argv_).subspan(argv_.size() - arguments_);
+  }
   /// Whether a fork of an agent that has started Python already would be the same (warm_start.hpp).
   [[nodiscard]] bool may_be_forked() const;
   [[nodiscard]] const Nonce& nonce() const noexcept { return nonce_; }
@@ -51,7 +56,9 @@ class Bootstrap {
 
  private:
   XSpec spec_;
+  std::string cookie_;
   std::vector<std::string> argv_;
+  std::size_t arguments_ = 0;  // how many of its words are not the interpreter's
   std::string_view first_bytes_;
   Nonce nonce_;
   boost::system::error_code failure_;

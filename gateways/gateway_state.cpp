@@ -36,7 +36,8 @@ GatewayState::GatewayState(const TransportContext& context, XSpec spec, std::fun
     : runtime_(context.runtime),
       spec_(std::move(spec)),
       id_(spec_.id().value_or("")),
-      bootstrap_(spec_),
+      bootstrap_(spec_, context.cookie),
+      interpreters_(context.interpreters),
       start_deadline_(Clock::now() + spec_.connect_timeout()),
       transport_(open_transport(context, spec_, bootstrap_)),
       connection_(std::make_shared<Connection>(runtime_, transport_->take_stream(), bootstrap_.settings())),
@@ -133,6 +134,7 @@ std::optional<std::string> GatewayState::on_hello(const Value& hello) {
   const std::lock_guard lock(mutex_);
   if (auto reason = bootstrap_.on_hello(hello)) return reason;
   connection_->set_peer_max_item(bootstrap_.peer_max_item());
+  if (interpreters_) interpreters_->remember(spec_, bootstrap_.info().executable);
   transport_->set_worker(static_cast<pid_t>(bootstrap_.info().pid));
   return {};
 }

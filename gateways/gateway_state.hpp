@@ -90,6 +90,7 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   const std::string id_;
   const ForkGuard fork_;
   Bootstrap bootstrap_;  // written by on_hello only, under mutex_
+  const std::shared_ptr<FoundInterpreters> interpreters_;
   const Clock::time_point start_deadline_;
   const std::shared_ptr<Transport> transport_;
   const std::shared_ptr<Connection> connection_;

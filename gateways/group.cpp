@@ -70,7 +70,12 @@ Group::Group() : state_(std::make_shared<State>()) {
     const auto found = state->find(id);
     return found == state->members.end() ? nullptr : *found;
   };
-  state_->transports = {state_->runtime, state_->warm, detail::agent_cookie(), member};
+  state_->transports = {state_->runtime,
+                        state_->warm,
+                        std::make_shared<detail::FoundInterpreters>(),
+                        std::make_shared<detail::SshControl>(),
+                        detail::agent_cookie(),
+                        member};
 }
 
 // The destructor ends what has started when a later one fails.

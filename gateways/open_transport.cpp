@@ -1,8 +1,14 @@
 #include "gateways/open_transport.hpp"
 
+#include <unistd.h>
+
+#include <cstdlib>
+
 #include <gangway/error.hpp>
 
+#include "gateways/client_process.hpp"
 #include "gateways/gateway_state.hpp"
+#include "gateways/launch_command.hpp"
 #include "gateways/popen_process.hpp"
 #include "gateways/via_process.hpp"
 
@@ -19,12 +25,48 @@ std::shared_ptr<Transport> open_popen(const TransportContext& context, const Boo
                                         bootstrap.may_be_forked() ? context.warm.get() : nullptr);
 }
 
-// The process that another gateway is to start.
-std::vector<std::string> command_at_hop(const XSpec& spec, const Bootstrap& bootstrap) {
-  if (spec.kind() != TransportKind::popen)
-    spec.reject(to_string(spec.kind()), "this version can start popen gateways only");
-  std::vector<std::string> argv = bootstrap.argv();
-  if (spec.python_command().empty()) argv.front().clear();  // the hop's own interpreter
+// By SSH_ASKPASS, as the user of a desktop has it, or whoever wants to give a passphrase.
+bool has_askpass() {
+  const auto is_set = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return value != nullptr && *value != '\0';
+  };
+  return is_set("SSH_ASKPASS");
+}
+
+std::shared_ptr<Transport> open_client(const TransportContext& context, const XSpec& spec, const Bootstrap& bootstrap) {
+  LaunchSettings settings;
+  settings.cookie = context.cookie;
+  settings.found_before = context.interpreters->of(spec);
+  settings.is_root = ::geteuid() == 0;
+  settings.askpass = has_askpass();
+  if (spec.kind() == TransportKind::ssh) settings.control_path = context.ssh_control->path();
+  Environment environment = agent_environment(context);
+  // Never on a terminal: that belongs to the program, and there may be many of us.
+  if (settings.askpass) environment.emplace_back("SSH_ASKPASS_REQUIRE", "force");
+  return std::make_shared<ClientProcess>(*context.runtime, spec, launch_command(spec, bootstrap, settings),
+                                         std::move(environment));
+}
+
+// ssh_client=openssh, or nothing.
+bool wants_openssh(const XSpec& spec) {
+  const auto client = spec.argument("ssh_client");
+  if (client && *client != "openssh" && *client != "libssh")
+    spec.reject("ssh_client", "ssh_client= is openssh or libssh, not '" + *client + "'");
+  return client == "openssh";
+}
+
+// The process that another gateway is to start. What is known of this machine and its user is of
+// no use there: nobody is asked for a passphrase, and every ssh logs in.
+std::vector<std::string> command_at_hop(const TransportContext& context, const XSpec& spec,
+                                        const Bootstrap& bootstrap) {
+  LaunchSettings settings;
+  settings.cookie = context.cookie;
+  settings.found_before = context.interpreters->of(spec);
+  settings.is_root = true;  // su there may say otherwise
+  auto argv = launch_command(spec, bootstrap, settings);
+  if (spec.kind() == TransportKind::popen && spec.python_command().empty())
+    argv.front().clear();  // the hop's own interpreter
   return argv;
 }
 
@@ -32,7 +74,8 @@ std::shared_ptr<Transport> open_via(const TransportContext& context, const XSpec
   const std::string id = spec.via().value();
   auto hop = context.member(id);
   if (!hop) throw_error(errc::group_error, "via=" + id + ": the group has no gateway " + id);
-  return std::make_shared<ViaProcess>(std::move(hop), command_at_hop(spec, bootstrap), agent_environment(context));
+  return std::make_shared<ViaProcess>(std::move(hop), spec, command_at_hop(context, spec, bootstrap),
+                                      agent_environment(context));
 }
 
 }  // namespace
@@ -43,18 +86,20 @@ std::shared_ptr<Transport> open_transport(const TransportContext& context, const
   switch (spec.kind()) {
     case TransportKind::popen: return open_popen(context, bootstrap);
     case TransportKind::ssh:
+      if (wants_openssh(spec)) return open_client(context, spec, bootstrap);
+      break;
     case TransportKind::vagrant_ssh:
-    case TransportKind::socket:
-    case TransportKind::unix_socket:
     case TransportKind::command:
     case TransportKind::docker:
     case TransportKind::podman:
     case TransportKind::kubectl:
     case TransportKind::sudo:
     case TransportKind::su:
-    case TransportKind::slurm: break;
+    case TransportKind::slurm: return open_client(context, spec, bootstrap);
+    case TransportKind::socket:
+    case TransportKind::unix_socket: break;
   }
-  spec.reject(to_string(spec.kind()), "this version can start popen gateways only");
+  spec.reject(to_string(spec.kind()), "this version cannot start such gateways");
 }
 
 }  // namespace gangway::detail

@@ -10,6 +10,8 @@
 
 #include "core/runtime.hpp"
 #include "gateways/bootstrap.hpp"
+#include "gateways/found_interpreters.hpp"
+#include "gateways/ssh_control.hpp"
 #include "gateways/transport.hpp"
 #include "gateways/warm_start.hpp"
 
@@ -21,6 +23,8 @@ class GatewayState;
 struct TransportContext {
   std::shared_ptr<Runtime> runtime;
   std::shared_ptr<WarmStart> warm;
+  std::shared_ptr<FoundInterpreters> interpreters;
+  std::shared_ptr<SshControl> ssh_control;
   /// In the environment of every agent process: by it they are found.
   std::string cookie;
   /// The member that `via=` names; null when there is none. Any thread.

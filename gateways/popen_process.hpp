@@ -23,7 +23,7 @@
 
 namespace gangway::detail {
 
-class PopenProcess final : public Transport, public std::enable_shared_from_this<PopenProcess> {
+class PopenProcess : public Transport, public std::enable_shared_from_this<PopenProcess> {
  public:
   /// `warm`: who starts it, if it may be forked. Throws SpawnError.
   PopenProcess(Runtime& runtime, std::vector<std::string> argv,

@@ -10,6 +10,7 @@
 #include "core/item_codec.hpp"
 #include "core/trace.hpp"
 #include "gateways/channel_stream.hpp"
+#include "gateways/client_failure.hpp"
 #include "gateways/gateway_state.hpp"
 
 namespace gangway::detail {
@@ -35,9 +36,9 @@ std::string_view last_line(std::string_view text) {
 
 }  // namespace
 
-ViaProcess::ViaProcess(std::shared_ptr<GatewayState> hop, const std::vector<std::string>& argv,
+ViaProcess::ViaProcess(std::shared_ptr<GatewayState> hop, const XSpec& spec, const std::vector<std::string>& argv,
                        const Environment& environment)
-    : hop_(std::move(hop)) {
+    : hop_(std::move(hop)), spec_(spec) {
   Connection& connection = hop_->connection();
   try {
     control_ = open_channel(connection);
@@ -173,8 +174,14 @@ DeathRecord ViaProcess::death() {
 }
 
 std::optional<ConnectionEnd> ViaProcess::failure() {
-  const std::lock_guard lock(mutex_);
-  return failure_;
+  DeathRecord record = death();
+  {
+    const std::lock_guard lock(mutex_);
+    if (failure_ || answered_) return failure_;
+  }
+  auto refusal = client_failure(spec_, record);
+  if (refusal) refusal->text = "at its hop " + hop_->id() + ": " + refusal->text;
+  return refusal;
 }
 
 // --- stderr

@@ -8,12 +8,15 @@
 // and before the hop's.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <gangway/xspec.hpp>
 
 #include "gateways/channel_watch.hpp"
 #include "gateways/stderr_lines.hpp"
@@ -27,13 +30,15 @@ class ViaProcess final : public Transport, public std::enable_shared_from_this<V
  public:
   using Environment = std::vector<std::pair<std::string, std::string>>;
 
-  /// Asks the hop to start `argv`; "" as the first word is the hop's own interpreter. Throws
-  /// StartError when the hop is gone.
-  ViaProcess(std::shared_ptr<GatewayState> hop, const std::vector<std::string>& argv, const Environment& environment);
+  /// Asks the hop to start `argv`, which is what leads to the agent of the spec; "" as the first
+  /// word is the hop's own interpreter. Throws StartError when the hop is gone.
+  ViaProcess(std::shared_ptr<GatewayState> hop, const XSpec& spec, const std::vector<std::string>& argv,
+             const Environment& environment);
 
   [[nodiscard]] std::unique_ptr<ByteStream> take_stream() override { return std::move(stream_); }
   void watch(std::function<void()> on_end, std::string gateway, std::shared_ptr<OutputSink> sink) override;
 
+  void set_worker(pid_t /*pid*/) override { answered_ = true; }
   [[nodiscard]] std::string description() const override;
   [[nodiscard]] std::shared_ptr<GatewayState> hop() const override { return hop_; }
   [[nodiscard]] bool ended() override;
@@ -57,6 +62,8 @@ class ViaProcess final : public Transport, public std::enable_shared_from_this<V
   void send_signal(int number) noexcept;
 
   const std::shared_ptr<GatewayState> hop_;
+  const XSpec spec_;
+  std::atomic<bool> answered_ = false;  // an agent has: what a client says now is no refusal
   std::unique_ptr<ByteStream> stream_;
 
   std::mutex mutex_;  // guards what follows

@@ -43,14 +43,24 @@ enum class errc {
   would_deadlock,   // a blocking call where only waiting for oneself could follow
 
   // Starting.
-  bad_spec,           // a spec that cannot be parsed or used; the text points at the place
-  spawn_failed,       // the operating system did not start the process
-  bootstrap_timeout,  // no marker or no HELLO in time
-  bootstrap_noise,    // more than limits::noise bytes before the marker
-  bootstrap_failed,   // the interpreter ended, or the agent reported that it cannot serve
-  version_mismatch,   // no common major version of the wire protocol
-  host_not_found,     // the other machine cannot be reached by this name
-  group_error,        // an id in use, an unknown id
+  bad_spec,            // a spec that cannot be parsed or used; the text points at the place
+  spawn_failed,        // the operating system did not start the process
+  bootstrap_timeout,   // no marker or no HELLO in time
+  bootstrap_noise,     // more than limits::noise bytes before the marker
+  bootstrap_failed,    // the interpreter ended, or the agent reported that it cannot serve
+  version_mismatch,    // no common major version of the wire protocol
+  host_not_found,      // the other machine cannot be reached by this name
+  group_error,         // an id in use, an unknown id
+  connection_refused,  // nobody listens there
+  connect_timeout,     // the other machine, or the way to it, did not answer in time
+  host_unreachable,    // there is no way to the other machine, or it hung up before the login
+  host_key_unknown,    // its key is in no known_hosts file: nothing says that it is that machine
+  host_key_changed,    // its key is another one than known_hosts has, or was revoked
+  auth_failed,         // it takes none of the keys and passwords that there are
+  server_limit,        // it is there, and has no room: sessions, processes, start-ups
+  shell_refused,       // the login worked, and the login shell did not run the command
+  python_not_found,    // no interpreter by any of the names that were tried
+  python_too_old,      // an interpreter, but none of version 3.6 or newer
 
   bad_argument,  // a call with something that it cannot mean
 };
@@ -111,7 +121,8 @@ class StartError : public Error {
   using Error::Error;
 };
 
-/// The other machine cannot be reached by this name.
+/// The other machine cannot be reached by this name: not found, refused, no answer, a host key
+/// or a login that failed. code() says which.
 class HostNotFound : public StartError {
   using StartError::StartError;
 };

@@ -56,6 +56,10 @@ inline constexpr std::chrono::seconds bootstrap_time{30};
 inline constexpr std::chrono::seconds ping_interval{15};
 inline constexpr std::chrono::seconds unresponsive_after{45};
 
+// OpenSSH's shared connection that no gateway uses any more: so long it stays after its program
+// was killed. Less than the 10 s after which nothing may be left.
+inline constexpr std::chrono::seconds ssh_master_idle{5};
+
 // Group::terminate: from asking to TERM, from TERM to KILL, and how long a KILL may take
 // before the process is reported as a survivor.
 inline constexpr std::chrono::milliseconds term_grace{300};

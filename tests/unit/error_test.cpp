@@ -42,6 +42,16 @@ const struct {
     {errc::version_mismatch, typeid(StartError)},
     {errc::host_not_found, typeid(HostNotFound)},
     {errc::group_error, typeid(Error)},
+    {errc::connection_refused, typeid(HostNotFound)},
+    {errc::connect_timeout, typeid(HostNotFound)},
+    {errc::host_unreachable, typeid(HostNotFound)},
+    {errc::host_key_unknown, typeid(HostNotFound)},
+    {errc::host_key_changed, typeid(HostNotFound)},
+    {errc::auth_failed, typeid(HostNotFound)},
+    {errc::server_limit, typeid(StartError)},
+    {errc::shell_refused, typeid(StartError)},
+    {errc::python_not_found, typeid(StartError)},
+    {errc::python_too_old, typeid(StartError)},
 };
 
 /// What throw_error(code, text) throws, as `check` sees it.

@@ -1,0 +1,146 @@
+"""Makes a directory into all that a private sshd needs, and becomes that sshd.
+
+    python3 -B private_sshd.py DIRECTORY [--config LINE]... [--shell PATH] [--home DIRECTORY]
+
+The pid stays the same, and the log has "Server listening on 127.0.0.1" when it is ready.
+It listens on loopback alone, takes one key, made here, for the user who runs this (root or
+not), and says all it does in DIRECTORY/log. What is there already is kept, so a second
+start on the same directory is a restart: same port, same keys.
+
+    port                a number
+    user_key            private key of the user; user_key.pub
+    host_key            private key of the host; host_key.pub
+    known_hosts         as a client's that has connected before
+    ssh_config          for `ssh -F`: the host `private`, and `jump`, which is the same one
+    sshd_config, log
+
+The lines of --config come first, and sshd believes the first: `MaxSessions 2`. --shell is
+what the user's login shell shall be, in the home directory --home (made; default:
+DIRECTORY/home, which is not used without --shell).
+"""
+import argparse
+import getpass
+import os
+import random
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+
+SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin")
+
+# `bash` reads .bashrc when sshd has started it, and takes SHLVL as the sign that it has not.
+LOGIN_SHELL = """\
+#!/bin/sh
+HOME={home} SHELL={shell}; export HOME SHELL; unset SHLVL; cd "$HOME" || exit
+exec {shell} -c "$SSH_ORIGINAL_COMMAND"
+"""
+
+SSHD_CONFIG = """\
+{more}
+Port {port}
+ListenAddress 127.0.0.1
+{ipv6}HostKey {directory}/host_key
+AuthorizedKeysFile {directory}/user_key.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin yes
+PrintMotd no
+LogLevel VERBOSE
+Subsystem sftp internal-sftp
+"""
+
+SSH_CONFIG = """\
+Host private jump
+  HostName 127.0.0.1
+  HostKeyAlias 127.0.0.1
+  Port {port}
+  User {user}
+  IdentityFile {directory}/user_key
+  IdentitiesOnly yes
+  IdentityAgent none
+  UserKnownHostsFile {directory}/known_hosts
+  GlobalKnownHostsFile none
+  StrictHostKeyChecking yes
+"""
+
+
+def write(path, text, mode=0o644):
+    with open(path, "w") as file:
+        file.write(text)
+    os.chmod(path, mode)
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
+
+
+def is_free(family, address, port):
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((address, port))
+        except OSError:
+            return False
+        return True
+
+
+def free_port():
+    """Below the ports that the kernel gives away, so nobody gets it by chance meanwhile."""
+    while True:
+        port = random.randrange(20000, 32000)
+        if is_free(socket.AF_INET, "127.0.0.1", port):
+            return port
+
+
+def make_key(path):
+    if not os.path.exists(path):
+        subprocess.check_call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "private", "-f", path])
+
+
+def prepare(options):
+    directory = os.path.realpath(options.directory)
+    os.makedirs(directory, exist_ok=True)
+    os.chmod(directory, 0o711)  # other users read the public key through it
+    at = lambda name: os.path.join(directory, name)
+    make_key(at("host_key"))
+    make_key(at("user_key"))
+    if not os.path.exists(at("port")):
+        write(at("port"), str(free_port()))
+    port = int(read(at("port")))
+    host_key = " ".join(read(at("host_key.pub")).split()[:2])
+    write(at("known_hosts"), "".join("%s %s\n" % (name, host_key) for name in (
+        "127.0.0.1", "[127.0.0.1]:%d" % port, "[localhost]:%d" % port, "[::1]:%d" % port)))
+    more = list(options.config)
+    if options.shell:
+        home = os.path.realpath(options.home or at("home"))
+        os.makedirs(home, exist_ok=True)
+        write(at("login_shell"), LOGIN_SHELL.format(home=shlex.quote(home), shell=shlex.quote(options.shell)), 0o755)
+        more.append("ForceCommand " + at("login_shell"))
+    ipv6 = "ListenAddress ::1\n" if is_free(socket.AF_INET6, "::1", port) else ""
+    write(at("sshd_config"), SSHD_CONFIG.format(more="\n".join(more), port=port, directory=directory, ipv6=ipv6))
+    write(at("ssh_config"), SSH_CONFIG.format(port=port, directory=directory, user=getpass.getuser()))
+    return directory, port
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory")
+    parser.add_argument("--config", action="append", default=[])
+    parser.add_argument("--shell")
+    parser.add_argument("--home")
+    directory, port = prepare(parser.parse_args())
+    if os.getuid() == 0:
+        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # where it puts its unprivileged half
+    os.execv(SSHD, [SSHD, "-D", "-f", os.path.join(directory, "sshd_config"), "-E", os.path.join(directory, "log")])
+
+
+if __name__ == "__main__":
+    if not SSHD:
+        sys.exit("there is no sshd on this machine (Debian: openssh-server)")
+    main()
