@@ -91,5 +91,46 @@ TEST_F(ViaKinds, the_death_of_a_hops_ssh_client_ends_the_chain_behind_it) {
   EXPECT_TRUE(eventually([&] { return ::kill(pid, 0) != 0; }, 15s));
 }
 
+// --- links that go silent: sshd is stopped, as behind a cable that was pulled. G2
+
+TEST_F(ViaKinds, a_dead_link_of_a_hop_fails_all_behind_it) {
+  if (const auto why = Sshd::missing(); !why.empty()) GTEST_SKIP() << why;
+  Sshd sshd;
+  (void)group().makegateway(sshd.spec("ssh_client=openssh//keepalive=1//id=there"));
+  Gateway first = group().makegateway("popen//via=there//id=first");
+  Gateway second = group().makegateway("popen//via=first//id=second");
+  std::vector<Channel> waiting{first.remote_exec("channel.receive()"), second.remote_exec("channel.receive()")};
+  for (const pid_t pid : sshd.connections()) ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+  EXPECT_THAT(lost(waiting[0]).what(), StartsWith("gateway first: lost with its hop: gateway there: "));
+  EXPECT_THAT(lost(waiting[1]).what(),
+              StartsWith("gateway second: lost with its hop: gateway first: lost with its hop: gateway there: "));
+  for (const pid_t pid : sshd.connections()) ::kill(pid, SIGCONT);
+}
+
+TEST_F(ViaKinds, a_dead_link_behind_a_hop_leaves_the_hop_and_names_what_failed) {
+  if (const auto why = Sshd::missing(); !why.empty()) GTEST_SKIP() << why;
+  Sshd sshd;
+  (void)group().makegateway(sshd.spec("via=hub//keepalive=1//id=there"));
+  Gateway behind = group().makegateway("popen//via=there//id=behind");
+  Channel waiting = behind.remote_exec("channel.receive()");
+  for (const pid_t pid : sshd.connections()) ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+  EXPECT_THAT(lost(waiting).what(), AllOf(StartsWith("gateway behind: lost with its hop: gateway there: "),
+                                          HasSubstr("exit status 255"), HasSubstr("not responding")));
+  EXPECT_EQ(ask<int>(group().at("hub"), "channel.send(1)"), 1);
+  for (const pid_t pid : sshd.connections()) ::kill(pid, SIGCONT);
+}
+
+TEST_F(ViaKinds, a_gateway_that_does_not_answer_is_not_dead) {
+  Gateway nested = group().makegateway("popen//via=hub//keepalive=0.2//id=busy");
+  const int pid = ask<int>(nested, "import os; channel.send(os.getpid())");
+  ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+  EXPECT_TRUE(eventually([&] { return nested.unresponsive().has_value(); }, 20s));
+  EXPECT_TRUE(nested.hasreceiver());
+  EXPECT_FALSE(group().at("hub").unresponsive());
+  ASSERT_EQ(::kill(pid, SIGCONT), 0);
+  EXPECT_TRUE(eventually([&] { return !nested.unresponsive(); }, 20s));
+  EXPECT_EQ(ask<int>(nested, "channel.send(1)"), 1);
+}
+
 }  // namespace
 }  // namespace gangway::test
