@@ -8,6 +8,7 @@
 
 #include "channels/callback_scope.hpp"
 #include "channels/channel_handle.hpp"
+#include "core/error_text.hpp"
 #include "core/escape.hpp"
 #include "core/trace.hpp"
 
@@ -38,6 +39,11 @@ constexpr std::size_t written_in_a_row = 1024 * 1024;
 
 bool would_block(const error_code& error) {
   return error == boost::asio::error::would_block || error == boost::asio::error::try_again;
+}
+
+std::string lost_text(const error_code& error) {
+  constexpr const char* lost = "the connection was lost";
+  return error == boost::asio::error::eof ? lost : std::string(lost) + ": " + error.message();
 }
 
 }  // namespace
@@ -87,17 +93,16 @@ void Connection::on_readable(error_code error) {
       wait_readable();
       return;
     }
-  } catch (const std::exception& problem) {  // memory, most likely: this connection ends, others go on
-    failure = problem.what();
+  } catch (const std::bad_alloc&) {  // this connection ends, others go on
+    failure = out_of_memory;
+  } catch (const std::exception& problem) {
+    failure = text_from([&] { return std::string(problem.what()); });
   }
   if (stream_over_) return;
-  if (!failure.empty()) {
-    stream_ended(lock, errc::protocol_error, "protocol error: " + failure);
-  } else {
-    stream_ended(
-        lock, errc::connection_lost,
-        error == boost::asio::error::eof ? "the connection was lost" : "the connection was lost: " + error.message());
-  }
+  if (!failure.empty())
+    stream_ended(lock, errc::protocol_error, text_from([&] { return "protocol error: " + failure; }));
+  else
+    stream_ended(lock, errc::connection_lost, text_from([&] { return lost_text(error); }));
 }
 
 // True when there may be more.
@@ -143,7 +148,7 @@ std::size_t Connection::read_preamble(error_code& error, std::string& failure) {
   return size;
 }
 
-void Connection::stream_ended(std::unique_lock<std::mutex>& lock, error_code code, std::string text) {
+void Connection::stream_ended(std::unique_lock<std::mutex>& lock, error_code code, std::string text) noexcept {
   if (stream_over_) return;
   stream_over_ = true;
   stream_->close();
@@ -152,10 +157,13 @@ void Connection::stream_ended(std::unique_lock<std::mutex>& lock, error_code cod
   const auto owner = owner_.lock();
   lock.unlock();
   ConnectionEnd end{code, std::move(text), {}};
-  if (owner)
-    owner->on_stream_end(std::move(end));
-  else
-    finish(std::move(end));
+  try {
+    if (owner) return owner->on_stream_end(std::move(end));
+  } catch (const std::exception& problem) {  // memory, most likely
+    trace::log("the end of the stream was not taken: ", problem.what());
+    end = {code, out_of_memory, {}};
+  }
+  finish(std::move(end));
 }
 
 // --- writing
@@ -220,7 +228,7 @@ void Connection::on_write_failed(error_code error) {
   } catch (const std::exception& problem) {
     trace::log("last words were not read: ", problem.what());
   }
-  stream_ended(lock, errc::connection_lost, "the connection was lost: " + error.message());
+  stream_ended(lock, errc::connection_lost, text_from([&] { return lost_text(error); }));
 }
 
 // A send was queued: out with it, or, in a flood, wait for more.
@@ -278,8 +286,13 @@ Connection::ChannelPtr Connection::open_channel() {
 void Connection::close(const ChannelPtr& channel, std::optional<std::string_view> error) {
   check_process();
   const std::lock_guard lock(mutex_);
-  if (!channel->closed) channel->closed_here = true;
-  machine_.close(channel, error);
+  const bool closed_before = std::exchange(channel->closed_here, channel->closed_here || !channel->closed);
+  try {
+    machine_.close(channel, error);
+  } catch (...) {
+    channel->closed_here = closed_before;
+    throw;
+  }
   write_out();
 }
 

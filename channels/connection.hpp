@@ -74,7 +74,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
       return Value(Dict{});
     }
     /// The stream has ended; called once, without the mutex. The owner finds out what is to
-    /// be known and calls finish(), soon.
+    /// be known and calls finish(), soon. What it throws ends the connection at once.
     virtual void on_stream_end(ConnectionEnd end) = 0;
     virtual void on_finished() {}
   };
@@ -238,7 +238,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void on_readable(boost::system::error_code error);
   [[nodiscard]] bool read_some(boost::system::error_code& error, std::string& failure);
   [[nodiscard]] std::size_t read_preamble(boost::system::error_code& error, std::string& failure);
-  void stream_ended(std::unique_lock<std::mutex>& lock, boost::system::error_code code, std::string text);
+  void stream_ended(std::unique_lock<std::mutex>& lock, boost::system::error_code code, std::string text) noexcept;
 
   void write_out() noexcept;
   void write_some();

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "agent_bundle.hpp"
+#include "core/error_text.hpp"
 #include "core/escape.hpp"
 #include "core/trace.hpp"
 #include "gateways/line_writer.hpp"
@@ -210,54 +211,68 @@ void GatewayState::on_transport_end() {
     after(exit_patience, &GatewayState::conclude);  // its last words are still in the pipe
 }
 
-// `what` after `time`, and conclude() if even that does not bring the end.
+// `what` after `time`, and conclude() if even that does not bring the end. At once when there
+// is no memory to wait with.
 void GatewayState::after(std::chrono::milliseconds time, void (GatewayState::*what)()) {
-  const std::lock_guard lock(mutex_);
-  patience_.expires_after(time);
-  patience_.async_wait([weak = weak_from_this(), what](boost::system::error_code error) {
-    const auto self = weak.lock();
-    if (error || !self) return;
-    ((*self).*what)();
-    if (what != &GatewayState::conclude) self->after(kill_patience, &GatewayState::conclude);
-  });
+  try {
+    const std::lock_guard lock(mutex_);
+    patience_.expires_after(time);
+    patience_.async_wait([weak = weak_from_this(), what](boost::system::error_code error) {
+      const auto self = weak.lock();
+      if (error || !self) return;
+      ((*self).*what)();
+      if (what != &GatewayState::conclude) self->after(kill_patience, &GatewayState::conclude);
+    });
+  } catch (const std::bad_alloc&) {
+    transport_->ask_keeper();
+    conclude();
+  }
 }
 
 void GatewayState::conclude() {
-  ConnectionEnd end{errc::connection_lost, "the connection was lost", {}};
+  ConnectionEnd end{errc::connection_lost, {}, {}};
   bool asked;
   {
     const std::lock_guard lock(mutex_);
-    if (stream_end_) end = *stream_end_;
+    if (stream_end_) end = std::exchange(*stream_end_, {stream_end_->code, {}, {}});
     asked = asked_to_end_;
     ticker_.cancel();
     if (transport_->ended()) patience_.cancel();
   }
-  end.death = transport_->death();
   if (!connection_->finished()) {
-    if (asked && end.code == errc::connection_lost) {
-      end.code = errc::terminated;
-      end.text = "the gateway was terminated";
-    } else if (auto failure = transport_->failure()) {
-      end.code = failure->code;
-      end.text = std::move(failure->text);
-      if (end.code == errc::connection_lost && !connection_->ready()) end.code = errc::bootstrap_failed;
-    } else if (!connection_->ready()) {
-      const std::string noise = connection_->noise();
-      const std::lock_guard lock(mutex_);
-      end = bootstrap_.explain(std::move(end), noise);
-    } else if (end.death.known()) {
-      end.text += ": " + end.death.summary();
-    }
-    end.text = "gateway " + id_ + ": " + end.text;
-    const auto shown = last_lines(end.death.stderr_tail);
-    if (!asked && !shown.empty()) end.text += "\nlast lines of its stderr:\n" + escape_for_display(shown);
-    trace::log(end.text);
+    end.text = text_from([&] {
+      describe(end, asked);
+      return std::move(end.text);
+    });
     connection_->finish(std::move(end));
   }
   if (transport_->ended()) transport_->close();
   const std::lock_guard lock(mutex_);
   concluded_ = transport_->ended();
   wake_waiters();
+}
+
+// Code, text and death record for the user.
+void GatewayState::describe(ConnectionEnd& end, bool asked) {
+  end.death = transport_->death();
+  if (end.text.empty()) end.text = "the connection was lost";
+  if (asked && end.code == errc::connection_lost) {
+    end.code = errc::terminated;
+    end.text = "the gateway was terminated";
+  } else if (auto failure = transport_->failure()) {
+    end.code = failure->code;
+    end.text = std::move(failure->text);
+  } else if (!connection_->ready()) {
+    const std::string noise = connection_->noise();
+    const std::lock_guard lock(mutex_);
+    end = bootstrap_.explain(std::move(end), noise);
+  } else if (end.death.known()) {
+    end.text += ": " + end.death.summary();
+  }
+  end.text = "gateway " + id_ + ": " + end.text;
+  const auto shown = last_lines(end.death.stderr_tail);
+  if (!asked && !shown.empty()) end.text += "\nlast lines of its stderr:\n" + escape_for_display(shown);
+  trace::log(end.text);
 }
 
 void GatewayState::exit() noexcept {

@@ -82,6 +82,7 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   void after(std::chrono::milliseconds time, void (GatewayState::*what)());
   void ask_keeper() { transport_->ask_keeper(); }
   void conclude();
+  void describe(ConnectionEnd& end, bool asked);
   void tick();
   void wake_waiters();
 

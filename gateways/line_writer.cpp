@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -32,8 +33,9 @@ std::string_view first_lines(std::string_view text) {
 std::shared_ptr<LineWriter> LineWriter::create(int fd) { return std::shared_ptr<LineWriter>(new LineWriter(fd)); }
 
 std::shared_ptr<LineWriter> LineWriter::shared(int fd) {
-  static std::mutex mutex;
-  static std::array<std::weak_ptr<LineWriter>, 2> writers;
+  // Never destroyed: gateways that are static objects of the program end later than these would.
+  static auto& mutex = *new std::mutex;
+  static auto& writers = *new std::array<std::weak_ptr<LineWriter>, 2>;
   const std::lock_guard lock(mutex);
   auto& writer = writers.at(fd == STDOUT_FILENO ? 0 : 1);
   auto current = writer.lock();
@@ -64,8 +66,12 @@ void LineWriter::add(std::string_view text) {
   room_.take(text.size());
   added_.notify_one();
   if (running_ || waiting_.empty()) return;
-  std::thread([self = shared_from_this()] { self->run(); }).detach();
-  running_ = true;
+  try {
+    std::thread([self = shared_from_this()] { self->run(); }).detach();
+    running_ = true;
+  } catch (const std::system_error& problem) {  // no thread now: the next line tries again
+    trace::log("descriptor ", fd_, ": output has to wait: ", problem.what());
+  }
 }
 
 void LineWriter::run() {

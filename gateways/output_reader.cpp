@@ -54,8 +54,20 @@ void OutputReader::read() {
     }
   } catch (const Error&) {
     return;  // nothing more will come
+  } catch (const std::exception& problem) {
+    return give_up(problem);
   }
   start();
+}
+
+// The agent drops what it cannot send: its tasks are not held up.
+void OutputReader::give_up(const std::exception& problem) noexcept {
+  trace::log("gateway ", gateway_, ": output is read no more: ", problem.what());
+  try {
+    connection_->close(channel_);
+  } catch (const std::exception& failure) {
+    trace::log("gateway ", gateway_, ": its output was not closed: ", failure.what());
+  }
 }
 
 std::optional<Output> OutputReader::decode(InItem item) const {

@@ -5,6 +5,7 @@
 // alive until the channel ends.
 #pragma once
 
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,7 @@ class OutputReader final : public ChannelWaiter, public std::enable_shared_from_
   void wake() override;
   void read_later(std::shared_ptr<OutputReader> self);
   void read();
+  void give_up(const std::exception& problem) noexcept;
   [[nodiscard]] std::optional<Output> decode(InItem item) const;
 
   const std::shared_ptr<Connection> connection_;

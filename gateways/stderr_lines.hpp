@@ -1,5 +1,6 @@
 // What comes from a stderr on its way to a sink, in whole lines, and the end of it for the death
-// record.
+// record. Without memory for it text is dropped: a stderr that nobody reads would hold up the
+// process that writes it.
 //
 // Thread rule: guarded by the mutex of whoever reads that stderr.
 #pragma once
@@ -7,9 +8,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
-
-#include <gangway/limits.hpp>
 
 #include "gateways/output_sink.hpp"
 
@@ -21,36 +19,22 @@ class StderrLines {
     gateway_ = std::move(gateway);
     sink_ = std::move(sink);
   }
-  void add(std::string_view text) {
-    pending_.append(text);
-    tail_.append(text);
-    if (tail_.size() > limits::stderr_tail) tail_.erase(0, tail_.size() - limits::stderr_tail);
-  }
+  void add(std::string_view text) noexcept;
   /// Nothing more comes: the last line gets its line feed.
-  void complete() {
-    if (!pending_.empty() && pending_.back() != '\n') pending_ += '\n';
-  }
+  void complete() noexcept;
   /// Passes on what is whole. False: the sink is full, and will call `on_room`.
-  [[nodiscard]] bool pass_on(OutputSink::OnRoom on_room) {
-    const std::size_t end = pending_.rfind('\n');
-    const std::size_t whole = end != std::string::npos ? end + 1 : is_full() ? pending_.size() : 0;
-    if (whole == 0 || !sink_) return true;
-    Output output{gateway_, 0, OutputStream::err, pending_.substr(0, whole)};
-    if (!sink_->offer(output, std::move(on_room))) return false;
-    pending_.erase(0, whole);
-    return true;
-  }
+  [[nodiscard]] bool pass_on(OutputSink::OnRoom on_room) noexcept;
   /// The rest, although the sink may be full.
-  void push() {
-    complete();
-    if (!pending_.empty() && sink_) sink_->push({gateway_, 0, OutputStream::err, std::exchange(pending_, {})});
-  }
-  /// A line without end is passed on in pieces of this size.
+  void push() noexcept;
+
+  /// A line without end is passed on in pieces of some size, which is reached.
   [[nodiscard]] bool is_full() const noexcept { return pending_.size() >= longest_line; }
   [[nodiscard]] const std::string& tail() const noexcept { return tail_; }
 
  private:
   static constexpr std::size_t longest_line = 64 * 1024;
+
+  void drop_pending() noexcept;
 
   std::string gateway_;
   std::shared_ptr<OutputSink> sink_;  // none before start()

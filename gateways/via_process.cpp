@@ -98,6 +98,9 @@ void ViaProcess::on_news() {
     lost_relay(control, error.formatted());
   } catch (const Error&) {
     lost_relay(control, {});
+  } catch (const std::exception& problem) {  // memory, most likely: the end goes out without its story
+    trace::log("news from ", hop_->id(), ": ", problem.what());
+    over();
   }
 }
 

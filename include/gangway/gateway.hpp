@@ -66,8 +66,9 @@ class Gateway {
   [[nodiscard]] AgentInfo info() const;
 
   /// Runs Python source on the far side, which finds its end of the returned channel as
-  /// `channel`. Common indentation is taken off. Returns at once: an error in the source
-  /// reaches the first receive or waitclose as RemoteError.
+  /// `channel`. Common indentation is taken off. Does not wait for the far side, unless the
+  /// source is larger than the window: an error in it reaches the first receive or waitclose
+  /// as RemoteError.
   Channel remote_exec(std::string_view source);
   /// Throws DumpError for keyword arguments that are not items.
   Channel remote_exec(const Source& source, const Dict& kwargs = {});

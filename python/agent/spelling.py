@@ -5,7 +5,7 @@ from itertools import chain
 
 from .wire import MAX_DEPTH, PICKLE
 from .errors import TOO_DEEP, refuse
-from .items import decode, dumps
+from .items import decode, dump
 
 
 def spell(item):
@@ -31,7 +31,7 @@ def spell(item):
                 size = value.bit_length() // 8 + 1
                 out += b"\x8b", size.to_bytes(4, "little"), value.to_bytes(size, "little", signed=True)
             else:
-                value = dumps(value)
+                value = dump(value)
                 out.append(value[11 if value[2] == 0x95 else 2:-1])  # without PROTO, FRAME, STOP
         else:
             out.append(end)

@@ -14,6 +14,7 @@
 #include "core/process.hpp"
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
+#include "tests/support/sanitized.hpp"
 
 namespace gangway::test {
 
@@ -22,18 +23,6 @@ using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr bool sanitized = true;
-#else
-inline constexpr bool sanitized = false;
-#endif
-#else
-inline constexpr bool sanitized = false;
-#endif
 
 /// Lets an agent that is built with sanitizers crash as any program does.
 class CrashesAreCrashes {

@@ -3,6 +3,7 @@
 
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
+#include "tests/support/sanitized.hpp"
 
 namespace gangway::test {
 namespace {
@@ -135,6 +136,7 @@ TEST_P(Interrupts, of_a_task_that_waits_for_its_turn_end_it_before_it_begins) {
 }
 
 TEST_P(Interrupts, at_once_after_the_request_are_not_lost) {
+  if (thread_sanitized) GTEST_SKIP() << "ThreadSanitizer holds signals back while a thread computes";
   Gateway gateway = start();
   for (int i = 0; i < 50; ++i) {
     Channel channel = gateway.remote_exec("while True: pass");

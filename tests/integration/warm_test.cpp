@@ -17,6 +17,7 @@
 #include "core/file_descriptor.hpp"
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
+#include "tests/support/sanitized.hpp"
 
 namespace gangway::test {
 namespace {
@@ -320,6 +321,7 @@ TEST_F(Warm, a_forked_copy_of_the_controller_does_not_keep_the_server) {
 }
 
 TEST_F(Warm, every_shortage_of_descriptors_is_an_error_or_a_slower_start) {
+  if (test::sanitized) GTEST_SKIP() << "the sanitizers need descriptors of their own";
   (void)forced_hash();
   const EnvironmentScope automatic("GANGWAY_WARM", {});
   (void)group().makegateway();

@@ -30,6 +30,16 @@ def test_status_without_its_part_is_short(agent):
 
 
 @pytest.mark.core
+def test_status_with_any_bytes_in_its_floats(python):
+    """Bytes that would be looked at in an item of a task: whoever reads frames cannot ask for a part."""
+    with start(python, False) as agent:
+        agent.receive(agent.remote_exec("channel.send(1)\nchannel.receive()"))
+        agent.send_part("status")
+        for _ in range(400):
+            assert agent.status()["uptime"] > 0
+
+
+@pytest.mark.core
 @pytest.mark.parametrize("local", [False, True])
 def test_status_tells_everything(python, local):
     with start(python, local) as agent:

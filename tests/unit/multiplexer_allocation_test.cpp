@@ -277,7 +277,8 @@ TEST(AllocationFailure, ends_one_connection_and_not_its_neighbour) {
   const Bytes stream = everything();
   const Bytes rest(stream.span().subspan(308));
   std::size_t n = 0;
-  for (bool failed = true; failed && n < 2000; ++n) {
+  // Now and then another thread leads, and takes what would have failed here.
+  for (int unharmed = 0; unharmed < 10 && n < 2000; ++n) {
     const auto script = std::make_shared<Script>(runtime->io());
     End end(runtime, std::make_unique<ScriptStream>(script), {});
     end.start();
@@ -294,13 +295,13 @@ TEST(AllocationFailure, ends_one_connection_and_not_its_neighbour) {
       } catch (const Error&) {
       } catch (const std::bad_alloc&) {
       }
-      failed = fail.failed();
+      unharmed += fail.failed() ? 0 : 1;
     }
     if (!test::eventually([&] { return end->finished(); })) ADD_FAILURE() << "after a failure of allocation " << n;
     neighbour_script->gives(item(ItemKind::integer, 1, number(n)));
     ASSERT_EQ(beside.receive<std::size_t>(20s), n);
   }
-  EXPECT_GT(n, 10U);
+  EXPECT_GT(n, 20U);
   neighbour->finish({errc::terminated, "", {}});
 }
 

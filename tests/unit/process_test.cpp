@@ -12,6 +12,7 @@
 
 #include "tests/support/leak_check.hpp"
 #include "tests/support/poll.hpp"
+#include "tests/support/sanitized.hpp"
 #include "tests/support/survivors.hpp"
 
 namespace gangway::detail {
@@ -221,6 +222,7 @@ TEST_F(Process, reports_the_limit_on_processes) {
 }
 
 TEST_F(Process, reports_the_limit_on_descriptors_and_leaves_nothing) {
+  if (test::sanitized) GTEST_SKIP() << "the sanitizers need descriptors of their own";
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   // No descriptor for the pidfd: the process was started already, and must go.
