@@ -262,6 +262,7 @@ void GatewayState::describe(ConnectionEnd& end, bool asked) {
   } else if (auto failure = transport_->failure()) {
     end.code = failure->code;
     end.text = std::move(failure->text);
+    if (end.code == errc::connection_lost && !connection_->ready()) end.code = errc::bootstrap_failed;
   } else if (!connection_->ready()) {
     const std::string noise = connection_->noise();
     const std::lock_guard lock(mutex_);
