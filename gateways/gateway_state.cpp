@@ -269,6 +269,7 @@ void GatewayState::describe(ConnectionEnd& end, bool asked) {
   } else if (auto failure = transport_->failure(); failure && end.code == errc::connection_lost) {
     end.code = failure->code;
     end.text = std::move(failure->text);
+    if (end.code == errc::connection_lost && !connection_->ready()) end.code = errc::bootstrap_failed;
   } else if (!connection_->ready()) {
     const std::string noise = connection_->noise();
     const std::lock_guard lock(mutex_);
@@ -314,6 +315,16 @@ void GatewayState::wake_waiters() {
 bool GatewayState::gone() {
   const std::lock_guard lock(mutex_);
   return concluded_;
+}
+
+void GatewayState::add_end_waiter(Waiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  waiters_.push_back(&waiter);
+}
+
+void GatewayState::remove_end_waiter(Waiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  std::erase(waiters_, &waiter);
 }
 
 bool GatewayState::wait_gone(Deadline deadline) {

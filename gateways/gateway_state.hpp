@@ -52,12 +52,19 @@ class GatewayState final : public Connection::Owner, public std::enable_shared_f
   [[nodiscard]] std::size_t live_channels();
   [[nodiscard]] DeathRecord death();
   [[nodiscard]] pid_t pid() const noexcept { return transport_->pid(); }
+  /// Where its process is: "pid 4711", "via hub".
+  [[nodiscard]] std::string place() const { return transport_->description(); }
+  /// The gateway that carries this one.
+  [[nodiscard]] std::shared_ptr<GatewayState> hop() const { return transport_->hop(); }
 
   void exit() noexcept;
   void kill() noexcept;
   /// Gone: the connection has ended, and the transport, too.
   [[nodiscard]] bool gone();
   [[nodiscard]] bool wait_gone(Deadline deadline);
+  /// Notified, while it is registered, whenever something changes about gone().
+  void add_end_waiter(Waiter& waiter);
+  void remove_end_waiter(Waiter& waiter);
   /// Drives the end of an agent that was asked to go. True when there is nothing more to do.
   [[nodiscard]] bool enforce(Termination& termination);
 

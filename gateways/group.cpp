@@ -11,6 +11,8 @@
 #include "core/runtime.hpp"
 #include "core/trace.hpp"
 #include "gateways/cookie.hpp"
+#include "gateways/ending.hpp"
+#include "gateways/fan_out.hpp"
 #include "gateways/gateway_state.hpp"
 #include "gateways/line_writer.hpp"
 #include "gateways/ssh_host.hpp"
@@ -195,31 +197,41 @@ Gateway Group::makegateway(XSpec spec) {
   return Gateway(gateway);
 }
 
-std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs) {
-  std::vector<XSpec> parsed;
-  for (const std::string& spec : specs) parsed.emplace_back(spec.empty() ? defaultspec() : spec);
-  return makegateways(std::span<const XSpec>(parsed));
-}
-
-std::vector<Gateway> Group::makegateways(std::span<const XSpec> specs) {
-  std::vector<Gateway> all;
+std::vector<Started> Group::start(std::vector<XSpec> specs, std::size_t fanout, bool stop_at_failure) {
+  using detail::FanOut;
+  const std::size_t direct = fanout == 0 ? specs.size() : std::min(fanout, specs.size());
+  state_->warm->announce(static_cast<std::size_t>(
+      std::count_if(specs.begin(), specs.begin() + static_cast<std::ptrdiff_t>(direct), detail::Bootstrap::is_native)));
+  std::vector<Started> all;
   try {
-    state_->warm->announce(static_cast<std::size_t>(std::count_if(
-        specs.begin(), specs.end(), [](const XSpec& spec) { return detail::Bootstrap::is_native(spec); })));
-    for (std::size_t at = 0; at < specs.size(); ++at) {
-      // Not more at a time than are good for them: wait for the one that has had most time.
-      if (at >= limits::parallel_starts) all[at - limits::parallel_starts].state().wait_ready();
-      XSpec spec = specs[at];
-      all.push_back(Gateway(launch(spec)));
-    }
-    for (const Gateway& gateway : all) gateway.state().wait_ready();
+    FanOut fan_out(
+        std::move(specs), fanout, [this](XSpec& spec) { return launch(spec); },
+        stop_at_failure ? FanOut::OnFailure::stop : FanOut::OnFailure::go_on);
+    for (FanOut::Member& member : fan_out.run())
+      all.push_back({member.spec.id().value_or(""), Gateway(std::move(member.gateway)), std::move(member.error)});
   } catch (...) {
     state_->warm->announce(0);
     state_->warm->end_server();
-    for (Gateway& gateway : all) gateway.exit();
     throw;
   }
   return all;
+}
+
+std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs, std::size_t fanout) {
+  std::vector<XSpec> parsed;
+  for (const std::string& spec : specs) parsed.emplace_back(spec.empty() ? defaultspec() : spec);
+  return makegateways(std::span<const XSpec>(parsed), fanout);
+}
+
+std::vector<Gateway> Group::makegateways(std::span<const XSpec> specs, std::size_t fanout) {
+  std::vector<Gateway> all;
+  for (Started& started : start({specs.begin(), specs.end()}, fanout, true))
+    all.push_back(std::move(started.gateway));
+  return all;
+}
+
+std::vector<Started> Group::start_each(std::span<const XSpec> specs, std::size_t fanout) {
+  return start({specs.begin(), specs.end()}, fanout, false);
 }
 
 void Group::set_native_agent(NativeAgent agent) {
@@ -275,34 +287,16 @@ TerminateReport Group::terminate(std::optional<std::chrono::nanoseconds> timeout
   if (state_->fork.in_child()) return {};
   if (detail::Runtime::in_handler()) throw_error(errc::would_deadlock, "terminate on the thread that does the I/O");
   const auto deadline = detail::deadline_after(timeout);
-  for (Gateway& member : gateways()) member.exit();
-  state_->warm->end_server();
-
   std::vector<GatewayPtr> leaving;
   {
     const auto lock = state_->lock();
     leaving = state_->exited;
+    leaving.insert(leaving.end(), state_->members.begin(), state_->members.end());
   }
-  TerminateReport report;
-  std::vector<detail::Termination> machines(leaving.size(), detail::Termination(deadline));
-  for (;;) {
-    GatewayPtr waited_for;
-    detail::Deadline next;
-    for (std::size_t at = 0; at < leaving.size(); ++at) {
-      if (leaving[at]->enforce(machines[at])) continue;
-      waited_for = leaving[at];
-      const auto step = machines[at].next();
-      if (step && (!next || *step < *next)) next = step;
-    }
-    if (!waited_for) break;
-    (void)waited_for->wait_gone(next);
-  }
+  detail::Ending ending(state_->runtime, std::move(leaving), deadline);
+  state_->warm->end_server();
+  TerminateReport report = ending.run();
   state_->transports.ssh_control->end();
-  for (std::size_t at = 0; at < leaving.size(); ++at) {
-    if (machines[at].killed()) report.killed.push_back(leaving[at]->id());
-    if (!leaving[at]->gone())
-      report.survivors.push_back(leaving[at]->id() + " (pid " + std::to_string(leaving[at]->pid()) + ")");
-  }
   for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) (void)LineWriter::shared(fd)->flush(last_lines_patience);
   const auto lock = state_->lock();
   std::erase_if(state_->exited, [](const GatewayPtr& gateway) { return gateway->gone(); });

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include <gangway/error.hpp>
+
 #include "gateways/client_process.hpp"
+#include "gateways/gateway_state.hpp"
 #include "gateways/install_server.hpp"
 #include "gateways/launch_command.hpp"
 #include "gateways/popen_process.hpp"
@@ -13,14 +16,18 @@
 #include "gateways/socket_spec.hpp"
 #include "gateways/socket_transport.hpp"
 #include "gateways/ssh_transport.hpp"
+#include "gateways/via_process.hpp"
 
 namespace gangway::detail {
 
 namespace {
 
+using Environment = std::vector<std::pair<std::string, std::string>>;
+
+Environment agent_environment(const TransportContext& context) { return {{"GANGWAY_COOKIE", context.cookie}}; }
+
 std::shared_ptr<Transport> open_popen(const TransportContext& context, const Bootstrap& bootstrap) {
-  std::vector<std::pair<std::string, std::string>> environment{{"GANGWAY_COOKIE", context.cookie}};
-  return std::make_shared<PopenProcess>(*context.runtime, bootstrap.argv(), std::move(environment),
+  return std::make_shared<PopenProcess>(*context.runtime, bootstrap.argv(), agent_environment(context),
                                         bootstrap.may_be_forked() ? context.warm.get() : nullptr);
 }
 
@@ -52,7 +59,7 @@ std::shared_ptr<Transport> open_client(const TransportContext& context, const XS
   settings.is_root = ::geteuid() == 0;
   settings.askpass = has_askpass();
   if (spec.kind() == TransportKind::ssh) settings.control_path = context.ssh_control->path();
-  std::vector<std::pair<std::string, std::string>> environment{{"GANGWAY_COOKIE", context.cookie}};
+  Environment environment = agent_environment(context);
   // Never on a terminal: that belongs to the program, and there may be many of us.
   if (settings.askpass) environment.emplace_back("SSH_ASKPASS_REQUIRE", "force");
   return std::make_shared<ClientProcess>(*context.runtime, spec, launch_command(spec, bootstrap, settings),
@@ -67,11 +74,33 @@ bool wants_openssh(const XSpec& spec) {
   return client == "openssh";
 }
 
+// The process that another gateway is to start. What is known of this machine and its user is of
+// no use there: nobody is asked for a passphrase, and every ssh logs in.
+std::vector<std::string> command_at_hop(const TransportContext& context, const XSpec& spec,
+                                        const Bootstrap& bootstrap) {
+  LaunchSettings settings;
+  settings.cookie = context.cookie;
+  settings.found_before = context.interpreters->of(spec);
+  settings.is_root = true;  // su there may say otherwise
+  auto argv = launch_command(spec, bootstrap, settings);
+  if (spec.kind() == TransportKind::popen && spec.python_command().empty())
+    argv.front().clear();  // the hop's own interpreter
+  return argv;
+}
+
+std::shared_ptr<Transport> open_via(const TransportContext& context, const XSpec& spec, const Bootstrap& bootstrap) {
+  const std::string id = spec.via().value();
+  auto hop = context.member(id);
+  if (!hop) throw_error(errc::group_error, "via=" + id + ": the group has no gateway " + id);
+  return std::make_shared<ViaProcess>(std::move(hop), spec, command_at_hop(context, spec, bootstrap),
+                                      agent_environment(context));
+}
+
 }  // namespace
 
 std::shared_ptr<Transport> open_transport(const TransportContext& context, const XSpec& spec,
                                           const Bootstrap& bootstrap) {
-  if (spec.has("via")) spec.reject("via", "this version can start popen gateways only");
+  if (spec.has("via")) return open_via(context, spec, bootstrap);
   switch (spec.kind()) {
     case TransportKind::popen: return open_popen(context, bootstrap);
     case TransportKind::ssh:

@@ -14,6 +14,7 @@
 
 #include "core/file_descriptor.hpp"
 #include "gateways/output_sink.hpp"
+#include "gateways/stderr_lines.hpp"
 
 namespace gangway::detail {
 
@@ -33,19 +34,13 @@ class StderrPump : public std::enable_shared_from_this<StderrPump> {
   void wait();
   /// False at the end of the stream, or when nothing is there now.
   bool read_some() noexcept;
-  /// Passes on the whole lines of pending_. False: the sink is full.
+  /// Passes on the whole lines. False: the sink is full.
   bool pass_on() noexcept;
-  bool offer_lines();
-  void drop_pending() noexcept;
-  void end() noexcept;
   void on_room();
 
   std::mutex mutex_;
   boost::asio::posix::stream_descriptor from_;
-  std::string gateway_;
-  std::shared_ptr<OutputSink> sink_;  // none before start()
-  std::string pending_;               // not yet passed on
-  std::string tail_;
+  StderrLines lines_;
   bool waiting_ = false;  // for from_ to be readable
   bool refused_ = false;  // until the sink has room
   bool ended_ = false;

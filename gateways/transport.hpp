@@ -24,6 +24,8 @@
 
 namespace gangway::detail {
 
+class GatewayState;
+
 class Transport {
  public:
   Transport() = default;
@@ -43,6 +45,9 @@ class Transport {
   [[nodiscard]] virtual pid_t pid() const noexcept { return -1; }
   /// For the trace: "pid 4711", "ssh user@host".
   [[nodiscard]] virtual std::string description() const = 0;
+
+  /// The gateway that carries it (`via`); none: it stands on its own.
+  [[nodiscard]] virtual std::shared_ptr<GatewayState> hop() const { return nullptr; }
 
   /// Nothing of it is left to wait for, on this machine at least.
   [[nodiscard]] virtual bool ended() = 0;

@@ -210,4 +210,39 @@ def held_gil():
     return {"idle_ms": median(idle), "status_ms": (clock() - begin) * 1e3}
 
 
+def via():
+    group = execnet.Group()
+    group.makegateway("popen//id=hub")
+    direct = group.makegateway("popen")
+    group.makegateway("popen//via=hub").remote_exec("channel.send(1)").receive()
+    begin = clock()
+    nested = group.makegateway("popen//via=hub")
+    nested.remote_exec("channel.send(1)").receive()
+    result = {"start": (clock() - begin) * 1e3}
+    for prefix, gateway in ("", nested), ("direct_", direct):
+        channel = gateway.remote_exec(ECHO)
+        for count in 300, 3000:
+            begin = clock()
+            for i in range(count):
+                channel.send(i)
+                channel.receive()
+        result[prefix + "trip"] = (clock() - begin) / count * 1e6
+        channel = gateway.remote_exec("item = b'x' * 1048576\nfor i in range(channel.receive()): channel.send(item)")
+        begin = clock()
+        channel.send(128)
+        for _ in range(128):
+            channel.receive()
+        result[prefix + "to_controller"] = 128 * MIB / (clock() - begin) / 1e9
+        item = b"x" * MIB
+        channel = gateway.remote_exec(TAKE)
+        begin = clock()
+        channel.send(128)
+        for _ in range(128):
+            channel.send(item)
+        channel.receive()
+        result[prefix + "to_agent"] = 128 * MIB / (clock() - begin) / 1e9
+    group.terminate(10)
+    return result
+
+
 main(globals())

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <chrono>
+#include <exception>
 #include <iosfwd>
 #include <memory>
 #include <optional>
@@ -28,6 +29,13 @@ namespace gangway {
 struct TerminateReport {
   std::vector<std::string> killed;     // ids of those that had to be killed
   std::vector<std::string> survivors;  // "gw3 (pid 4711)": not even that helped, or was not allowed
+};
+
+/// What Group::start_each made of a spec.
+struct Started {
+  std::string id;
+  Gateway gateway;           // refers to none when it failed
+  std::exception_ptr error;  // what makegateway would have thrown
 };
 
 /// In a forked child every call throws Error (terminated), but for terminate(), which does
@@ -65,8 +73,18 @@ class Group {
   Gateway makegateway(XSpec spec);
   /// Starts all of them, limits::parallel_starts at a time. If one fails, the others are
   /// ended again and its error is thrown.
-  std::vector<Gateway> makegateways(const std::vector<std::string>& specs);
-  std::vector<Gateway> makegateways(std::span<const XSpec> specs);
+  ///
+  /// With `fanout` N this program starts the first N of them only, and each gateway starts N
+  /// more through itself (`via`): hundreds of hosts come up in about log N of the time. Each of
+  /// the first ones must be able to reach and log in to those behind it; what goes through a
+  /// gateway occupies a task of it, so `execmodel=main_thread_only` carries one. Specs with
+  /// `via`, and sockets, are started as they stand.
+  std::vector<Gateway> makegateways(const std::vector<std::string>& specs, std::size_t fanout = 0);
+  std::vector<Gateway> makegateways(std::span<const XSpec> specs, std::size_t fanout = 0);
+  /// The same for those who go on without the ones that fail: one result for each spec. What was
+  /// to go through one that failed, or that was lost meanwhile, goes through the next one above
+  /// it, in the end directly. Throws SpecError for a spec without a kind.
+  std::vector<Started> start_each(std::span<const XSpec> specs, std::size_t fanout = 0);
 
   /// What gateways to `popen` without python= run from now on; NativeAgent() at first.
   void set_native_agent(NativeAgent agent);
@@ -108,6 +126,7 @@ class Group {
   friend struct detail::GatewayAccess;
   struct State;
   [[nodiscard]] std::shared_ptr<detail::GatewayState> launch(XSpec& spec);
+  [[nodiscard]] std::vector<Started> start(std::vector<XSpec> specs, std::size_t fanout, bool stop_at_failure);
   static void leave(const std::weak_ptr<State>& state, const std::string& id);
 
   std::shared_ptr<State> state_;

@@ -249,6 +249,11 @@ def task_source():
     return source_of("task.py")
 
 
+def relay_source():
+    """relay.py, as small as may be: it is sent for each gateway with `via`."""
+    return text_of(Strip().visit(ast.parse(source_of("relay.py"))).body)
+
+
 def cpp_literal(data):
     """A string literal and its size."""
     lines = []
@@ -280,6 +285,8 @@ extern const std::string_view portable_local_stage0;
 
 extern const std::string_view task_source; // task.py, for the native agent
 
+extern const std::string_view relay_source; // relay.py, which the hop of another gateway executes
+
 } // namespace gangway::detail
 """
 
@@ -304,6 +311,7 @@ def main():
             ("portable_local_bundle", local),
             ("portable_local_stage0", stage0(len(local)).encode()),
             ("task_source", task_source().encode()),
+            ("relay_source", relay_source().encode()),
         ):
             file.write("const std::string_view %s{\n%s};\n\n" % (name, cpp_literal(value)))
         file.write("std::string_view portable_part(std::string_view name) noexcept {\n")

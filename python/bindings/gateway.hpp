@@ -88,6 +88,8 @@ class PyGroup {
   [[nodiscard]] std::unique_ptr<PyGateway> start(std::string spec, py::object spec_object, py::object keys);
   /// For those that are started from now on: command and sys.path, both as bytes.
   void set_native_agent(std::vector<std::string> command, const std::vector<std::string>& sys_path);
+  /// Of each the gateway, through which it goes, and the error: (gateway, via, None) or (None, None, error).
+  [[nodiscard]] py::list start_each(const std::vector<Start>& starts, std::size_t fanout);
   [[nodiscard]] std::pair<std::vector<std::string>, std::vector<std::string>> terminate(const py::object& timeout);
   /// As operations. A gateway that was launched has its handshake before it: PyGateway::start_ready().
   [[nodiscard]] py::object start_launch(const std::string& text, const py::object& spec_object, const py::object& keys);

@@ -34,7 +34,7 @@ void keep_freed_memory() {
 }
 
 // Gateways that nobody waits for any more when they have started must not stay.
-class Started {
+class StartedGateways {
  public:
   void made(std::vector<Gateway> gateways) {
     const std::lock_guard lock(mutex_);
@@ -104,6 +104,15 @@ class Launched {
   Gateway gateway_;
 };
 
+PyRef python_error(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (...) {
+    translate_exception();
+  }
+  return take_exception();
+}
+
 }  // namespace
 
 PyGroup::PyGroup() : group_(std::make_shared<Group>()) {
@@ -124,7 +133,7 @@ std::vector<std::unique_ptr<PyGateway>> PyGroup::start_all(const std::vector<Sta
   keep_freed_memory();
   std::vector<XSpec> specs;
   for (const auto& [text, object, keys] : starts) specs.push_back(parsed(text, keys));
-  const auto started = std::make_shared<Started>();
+  const auto started = std::make_shared<StartedGateways>();
   try {
     std::vector<Gateway> gateways = run_interruptibly([group = group_, specs = std::move(specs), started] {
       std::vector<Gateway> made = group->makegateways(std::span<const XSpec>(specs));
@@ -149,6 +158,37 @@ void PyGroup::set_native_agent(std::vector<std::string> command, const std::vect
   NativeAgent agent{std::move(command), {}};
   for (const std::string& place : sys_path) agent.sys_path.emplace_back(place);
   group_->set_native_agent(std::move(agent));
+}
+
+py::list PyGroup::start_each(const std::vector<Start>& starts, std::size_t fanout) {
+  keep_freed_memory();
+  std::vector<XSpec> specs;
+  for (const auto& [text, object, keys] : starts) specs.push_back(parsed(text, keys));
+  const auto started = std::make_shared<StartedGateways>();
+  std::vector<Started> all;
+  try {
+    all = run_interruptibly([group = group_, specs = std::move(specs), fanout, started] {
+      std::vector<Started> each = group->start_each(specs, fanout);
+      std::vector<Gateway> gateways;
+      for (const Started& one : each) gateways.push_back(one.gateway);
+      started->made(std::move(gateways));
+      return each;
+    });
+  } catch (const PythonError&) {
+    started->abandon();
+    throw;
+  }
+  py::list result;
+  for (std::size_t at = 0; at < all.size(); ++at) {
+    if (all[at].error) {
+      result.append(py::make_tuple(py::none(), py::none(), object_of(python_error(all[at].error))));
+      continue;
+    }
+    const auto via = all[at].gateway.spec().via();
+    auto gateway = std::make_unique<PyGateway>(std::move(all[at].gateway), std::get<1>(starts[at]));
+    result.append(py::make_tuple(std::move(gateway), via, py::none()));
+  }
+  return result;
 }
 
 std::pair<std::vector<std::string>, std::vector<std::string>> PyGroup::terminate(const py::object& timeout) {

@@ -164,6 +164,9 @@ void define_group(py::module_& module) {
            "The same for several (spec, spec_object, keys) at once. If one fails, all are ended again.")
       .def("set_native_agent", &PyGroup::set_native_agent, "command"_a, "sys_path"_a,
            "What popen without python= runs from now on, and with which sys.path; bytes.")
+      .def("start_each", &PyGroup::start_each, "starts"_a, "fanout"_a = 0,
+           "Those that fail do not end the others; with a fanout as a tree: of each (gateway, via, None) or\n"
+           "(None, None, error).")
       .def("terminate", &PyGroup::terminate, "timeout"_a = py::none(),
            "Ends all gateways: asks, waits up to the timeout, kills. The ids of those that were killed, and of\n"
            "those that are still there.")

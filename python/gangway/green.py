@@ -217,5 +217,9 @@ class GreenGroup:
             raise
         return [GreenGateway(core, self._port) for core in cores]
 
+    def start_each(self, starts: list[tuple[str | bytes, object, dict[str, Any] | None]], fanout: int) -> list[Any]:
+        return [(core and GreenGateway(core, self._port), via, error)
+                for core, via, error in self._core.start_each(starts, fanout)]
+
     def terminate(self, timeout: float | None = None) -> tuple[list[str], list[str]]:
         return self._port().completed(self._core.start_terminate(timeout))

@@ -137,9 +137,23 @@ class Group:
         """
         return self._start([self._take_id(self._parsed(spec))])[0]
 
-    def makegateways(self, specs: Iterable[str | XSpec | None]) -> list[Gateway]:
-        """makegateway() for each of them, at the same time; the ids are given in order. If one fails,
-        the others are ended again, and its error is raised."""
+    def makegateways(self, specs: Iterable[str | XSpec | None], fanout: int = 0,
+                     return_exceptions: bool = False) -> list[Any]:
+        """makegateway() for each of them, at the same time; the ids are given in order.
+
+        With `fanout` N this program starts the first N only, and each gateway starts N more through
+        itself (`via`, which their specs have then): hundreds of hosts come up in about log N of the
+        time. Each of the first ones must be able to reach those behind it, and what goes through a
+        gateway occupies a task of it. If one cannot be started, those behind it are started by the
+        next one above it. Hubs of gevent and eventlet stand still meanwhile.
+
+        Raises what makegateway() raises for the first that fails, and ends the others; with
+        `return_exceptions` the exception is in the place of its gateway, and the others stay.
+        """
+        if fanout < 0:
+            raise ValueError("fanout=%d: a number of gateways, or 0" % fanout)
+        if fanout or return_exceptions:
+            return self._start_each([self._parsed(spec) for spec in specs], fanout, return_exceptions)
         made: list[Gateway] = []
         batch: list[XSpec] = []
         try:
@@ -199,6 +213,40 @@ class Group:
         self._register(gateways)
         return gateways
 
+    def _start_each(self, specs: list[XSpec], fanout: int, return_exceptions: bool) -> list[Any]:
+        taken: list[XSpec] = []
+        results: list[Any] = []
+        try:
+            for spec in specs:
+                taken.append(self._reserve(spec))
+            start.use_this_interpreter(self._plain_core)
+            starts = [(start.text_of(spec), spec, start.keys_of(spec)) for spec in specs]
+            for spec, (core, via, error) in zip(specs, self._core.start_each(starts, fanout)):
+                results.append(error or Gateway(self, spec, core))
+                if via is not None:
+                    spec.via = via
+            for at, result in enumerate(results):
+                try:
+                    with start.host_named([specs[at]]):
+                        if isinstance(result, Exception):
+                            raise result
+                    preparing = start.prepare(result)
+                    if preparing is not None:
+                        preparing.waitclose()
+                except Exception as error:
+                    if not return_exceptions:
+                        raise
+                    if isinstance(result, Gateway):
+                        result.exit()
+                    results[at] = error
+        except BaseException:
+            self._forget(taken, [result for result in results if isinstance(result, Gateway)])
+            raise
+        made = [result for result in results if isinstance(result, Gateway)]
+        self._forget([spec for spec, result in zip(specs, results) if result not in made], [])
+        self._register(made)
+        return results
+
     def _parsed(self, spec: str | XSpec | None) -> XSpec:
         spec = spec or self.defaultspec
         if not isinstance(spec, XSpec):
@@ -207,10 +255,13 @@ class Group:
         return spec
 
     def _take_id(self, spec: XSpec) -> XSpec:
-        """The spec with all that the group fills in; its id is taken until _register or _forget."""
         for hop in (spec.via, spec.installvia):
             if hop is not None:
                 self[hop]  # KeyError when there is no such member
+        return self._reserve(spec)
+
+    def _reserve(self, spec: XSpec) -> XSpec:
+        """The spec with all that the group fills in; its id is taken until _register or _forget."""
         self.allocate_id(spec)
         if spec.execmodel is None:
             spec.execmodel = self._remote_execmodel.backend
@@ -256,9 +307,10 @@ class Group:
         exited before are waited for as well. May be called again at any time."""
         report = TerminateReport(([], []))
         while True:
-            for gateway in self:
+            leaving = list(self)
+            killed, survivors = self._core.terminate(timeout)  # asks hops last
+            for gateway in leaving:
                 gateway.exit()
-            killed, survivors = self._core.terminate(timeout)
             report.killed.extend(killed)
             report.survivors.extend(survivors)
             if not self._gateways:  # nobody has started one meanwhile

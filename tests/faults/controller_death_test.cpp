@@ -43,6 +43,40 @@ TEST_P(ControllerDeath, B5_killed_together_with_the_keepers) {
   EXPECT_TRUE(wait_for_no_survivors(cookie(), 10s));
 }
 
+// Gateways through gateways: chains, and a tree.
+
+TEST_P(ControllerDeath, B4_killed_with_a_chain) {
+  ControllerProcess controller("children", spec(), 4, 1);
+  EXPECT_THAT(controller.ready(), ::testing::SizeIs(4));
+  kill_and_expect_nothing(controller);
+}
+
+TEST_P(ControllerDeath, B4_killed_with_a_tree_under_load) {
+  ControllerProcess controller("flood", spec(), 20, 4);
+  EXPECT_THAT(controller.ready(), ::testing::SizeIs(20));
+  kill_and_expect_nothing(controller);
+}
+
+TEST_P(ControllerDeath, B5_killed_while_all_of_a_chain_is_stopped) {
+  ControllerProcess controller("hold", spec(), 4, 1);
+  const auto workers = controller.ready();
+  for (auto worker = workers.rbegin(); worker != workers.rend(); ++worker) ASSERT_EQ(::kill(*worker, SIGSTOP), 0);
+  kill_and_expect_nothing(controller);
+}
+
+TEST_P(ControllerDeath, B5_killed_while_a_chain_ignores_signals) {
+  ControllerProcess controller("ignore", spec(), 3, 1);
+  (void)controller.ready();
+  kill_and_expect_nothing(controller);
+}
+
+TEST_P(ControllerDeath, B7_killed_together_with_a_middle_hop) {
+  ControllerProcess controller("hold", spec(), 4, 1);
+  const auto workers = controller.ready();
+  ASSERT_EQ(::kill(workers[1], SIGKILL), 0);
+  kill_and_expect_nothing(controller);
+}
+
 struct End {
   const char* mode;
   std::optional<int> code;

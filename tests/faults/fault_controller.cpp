@@ -1,6 +1,7 @@
-// A controller that a test ends in some way: fault_controller MODE SPEC COUNT
+// A controller that a test ends in some way: fault_controller MODE SPEC COUNT FANOUT
 //
-// Starts COUNT gateways, gives each something to do, writes "ready PID..." and then:
+// Starts COUNT gateways (FANOUT 1: as a chain, each through the one before it), gives each something to do, writes
+// "ready PID..." and then:
 //   hold       waits to be killed
 //   gil        the same, with a C call in every worker that holds the GIL
 //   load       the same, while the workers send and have children
@@ -44,7 +45,7 @@ int main(int, char** argv) {
   gangway::Group& group = mode == "default" ? gangway::default_group() : own;
   std::vector<gangway::Channel> channels;
   std::cout << "ready";
-  for (gangway::Gateway& gateway : group.makegateways(specs)) {
+  for (gangway::Gateway& gateway : group.makegateways(specs, static_cast<std::size_t>(std::atoi(argv[4])))) {
     channels.push_back(gateway.remote_exec("import os\nchannel.send(os.getpid())\n" + work_of(mode)));
     std::cout << ' ' << channels.back().receive<std::int64_t>();
   }

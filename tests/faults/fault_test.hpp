@@ -175,12 +175,12 @@ class Cgroup {
 /// A program that holds gateways: tests/faults/fault_controller.cpp.
 class ControllerProcess {
  public:
-  /// fault_controller MODE SPEC COUNT
-  ControllerProcess(const std::string& mode, const std::string& spec, int count = 1) {
+  /// fault_controller MODE SPEC COUNT FANOUT
+  ControllerProcess(const std::string& mode, const std::string& spec, int count = 1, int fanout = 0) {
     detail::Pipe out = detail::make_pipe();
     const detail::FileDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     detail::SpawnRequest request;
-    request.argv = {build_bin() + "/fault_controller", mode, spec, std::to_string(count)};
+    request.argv = {build_bin() + "/fault_controller", mode, spec, std::to_string(count), std::to_string(fanout)};
     request.descriptors = {{null.get(), 0}, {out.write.get(), 1}};
     child_ = detail::ChildProcess::start(request);
     out_ = std::move(out.read);
