@@ -3,6 +3,7 @@
 from typing import Any, Callable, Iterator, final
 
 NOTHING: Any
+PARALLEL_STARTS: int
 
 def native_agent_path() -> bytes | None: ...
 def set_errors(classes: dict[str, type[Exception]]) -> None: ...
