@@ -21,9 +21,10 @@ std::vector<std::weak_ptr<Group>>& groups() {
 }
 
 // Large items into memory that was used before: for 1 MiB the fresh pages took 0.7 ms of processor time, the
-// rest 0.15. The C library gives no block back to the system, and keeps twice that, up to the largest one that
-// it has seen freed. So programs with large items keep 32 MiB; an environment that says otherwise
-// (mallopt(3)) is obeyed.
+// rest 0.15. The C library maps a block for itself from its mmap threshold on, and unmaps it when it is freed.
+// Freeing one raises that threshold to its size, and the trim threshold to twice that: smaller blocks come from
+// the heap then, whose free end goes back to the system only above the trim threshold. So programs with large
+// items keep up to 32 MiB free; an environment that sets either (mallopt(3)) is obeyed.
 void keep_freed_memory() {
   static const bool done = [] {
     void* volatile block = std::malloc(std::size_t{16} << 20);  // no page of it is touched

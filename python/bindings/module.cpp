@@ -3,6 +3,8 @@
 
 #include <pybind11/stl.h>
 
+#include <gangway/limits.hpp>
+
 #include "gateways/agent_path.hpp"
 #include "python/bindings/channel_operations.hpp"
 #include "python/bindings/dump.hpp"
@@ -206,6 +208,7 @@ PYBIND11_MODULE(_gangway, module) {
              "The exception classes that are raised from now on: RemoteError, TimeoutError, DumpError, LoadError,\n"
              "HostNotFound, by name.");
   module.def("native_agent_path", native_agent_path, "Where gangway-agent is, or None.");
+  module.attr("PARALLEL_STARTS") = limits::parallel_starts;
   py::module_::import("atexit").attr("register")(py::cpp_function(at_exit));
 }
 

@@ -204,13 +204,13 @@ class GreenGroup:
         port = self._port()
         cores: list[_gangway.Gateway] = []
         try:
-            for text, spec, keys in starts:
+            for at, (text, spec, keys) in enumerate(starts):
+                # Not more at a time than are good for them: wait for the one that has had most time.
+                if at >= _gangway.PARALLEL_STARTS:
+                    self._await_ready(cores[at - _gangway.PARALLEL_STARTS])
                 cores.append(port.completed(self._core.start_launch(text, spec, keys)))
-            for core in cores:
-                try:
-                    port.completed(core.start_ready(), core.connect_timeout())
-                except NotInTime:
-                    core.wait_ready()  # says what is known of the reason
+            for core in cores[-_gangway.PARALLEL_STARTS:]:
+                self._await_ready(core)
         except BaseException:
             for core in cores:
                 core.exit()
@@ -220,6 +220,12 @@ class GreenGroup:
     def start_each(self, starts: list[tuple[str | bytes, object, dict[str, Any] | None]], fanout: int) -> list[Any]:
         return [(core and GreenGateway(core, self._port), via, error)
                 for core, via, error in self._core.start_each(starts, fanout)]
+
+    def _await_ready(self, core: _gangway.Gateway) -> None:
+        try:
+            self._port().completed(core.start_ready(), core.connect_timeout())
+        except NotInTime:
+            core.wait_ready()  # says what is known of the reason
 
     def terminate(self, timeout: float | None = None) -> tuple[list[str], list[str]]:
         return self._port().completed(self._core.start_terminate(timeout))

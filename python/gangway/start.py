@@ -78,8 +78,9 @@ def native_agent() -> list[bytes]:
         return []
     program = os.fsencode(sys.executable)
     flags = interpreter_flags()
-    if not flags and is_embedded_one() and _gangway.native_agent_path():
-        return [_gangway.native_agent_path(), b"--python", program]
+    agent = _gangway.native_agent_path()
+    if not flags and is_embedded_one() and agent:
+        return [agent, b"--python", program]
     folder, name = os.path.split(_gangway.__file__)
     extension = os.path.join(folder, name.replace("_gangway", "_agent", 1))
     return [program, b"-u", *flags, b"-c", os.fsencode(BECOME_AGENT % ascii(extension))]
@@ -94,6 +95,7 @@ def is_embedded_one() -> bool:
 def interpreter_flags() -> list[bytes]:
     """The options of this interpreter that say whose modules it takes."""
     flags = sys.flags
+    options: list[tuple[int, bytes]]
     if flags.isolated:
         options = [(True, b"-I")]
     else:

@@ -481,3 +481,30 @@ gangway.set_execmodel("thread", "gevent")
 """], stdout=subprocess.PIPE, text=True, timeout=LONG)
     text, model = done.stdout.splitlines()
     assert "execmodel 'gevent'" in text and "on the far side only" in text and model == "<ExecModel 'thread'>"
+
+
+def test_not_more_start_at_once_than_are_good_for_them():
+    from gangway import _gangway, green
+
+    starting, most = set(), []
+
+    class Core:
+        def start_ready(self): return lambda: starting.remove(self)
+        def connect_timeout(self): return 1
+
+    class CoreGroup:
+        def start_launch(self, *args):
+            def launch():
+                core = Core()
+                starting.add(core)
+                most.append(len(starting))
+                return core
+            return launch
+
+    class Port:
+        def completed(self, operation, timeout=None): return operation()
+
+    count = 2 * _gangway.PARALLEL_STARTS + 3
+    gateways = green.GreenGroup(CoreGroup(), Port).start_all([("popen", None, None)] * count)
+    assert len(gateways) == count and not starting
+    assert max(most) == _gangway.PARALLEL_STARTS

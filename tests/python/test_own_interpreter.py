@@ -196,12 +196,15 @@ def test_group_starts_its_gateways_at_once(venv, tmp_path):
 @pytest.mark.parametrize("python", ["venv", PYTHON])
 def test_output_needs_no_other_agent(venv, python):
     source = """if 1:
-        import gangway, json
+        import gangway, json, time
         lines = []
         gateway = gangway.makegateway("popen//stdout=callback//stderr=callback")
         gateway.set_output(lambda channel, stream, text: lines.append([stream, text]))
         gateway.remote_exec("print('out', flush=True)").waitclose(20)
         gateway.exit(); gateway.join(20)
+        deadline = time.monotonic() + 20
+        while not lines and time.monotonic() < deadline:  # they come on a thread of their own
+            time.sleep(0.01)
         print(json.dumps([gateway._core.info()["agent"], lines]))"""
     assert run(venv / "bin/python" if python == "venv" else python, source=source, PYTHONPATH=PACKAGE) == [
         "native", [["stdout", "out\n"]]]

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+CONFIG = os.path.join(HERE, os.pardir, os.pardir, "pyproject.toml")
 PACKAGE = os.path.join(os.environ.get("GANGWAY_BUILD", ""), "python")
 
 
@@ -21,7 +22,7 @@ def mypy(tmp_path_factory):
 
 
 def test_the_package(mypy):
-    done = mypy("mypy", "-p", "gangway")
+    done = mypy("mypy", "--config-file", CONFIG, "-p", "gangway")
     assert done.returncode == 0, done.stdout
 
 
@@ -56,6 +57,7 @@ def test_mistakes_are_found(mypy, tmp_path, line, complaint):
 
 def test_the_stub_is_what_the_extension_module_has(mypy, tmp_path):
     (tmp_path / "pybind11").write_text("\n".join([  # metaclass and constructor of its classes
-        "gangway._gangway.Gateway", "gangway._gangway.Gateway.__init__", "gangway._gangway.Group"]))
+        "gangway._gangway.Gateway", "gangway._gangway.Gateway.__init__", "gangway._gangway.Group",
+        "gangway._gangway.Handoff"]))
     done = mypy("mypy.stubtest", "gangway._gangway", "--allowlist", str(tmp_path / "pybind11"), "--ignore-missing-stub")
     assert done.returncode == 0, done.stdout

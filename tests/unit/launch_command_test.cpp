@@ -16,7 +16,7 @@ using ::testing::Not;
 std::string line(const std::string& text, LaunchSettings settings = {}) {
   settings.cookie = "c";
   const XSpec spec(text);
-  const Bootstrap bootstrap(spec, settings.cookie);
+  const Bootstrap bootstrap(spec, {}, settings.cookie);
   std::string result;
   for (const std::string& word : launch_command(spec, bootstrap, settings))
     result += (result.empty() ? "" : " ") + (word == bootstrap.arguments().back() ? "STAGE0" : word);
