@@ -210,6 +210,18 @@ def test_output_needs_no_other_agent(venv, python):
         "native", [["stdout", "out\n"]]]
 
 
+def test_coroutines_start_it_as_well(venv):
+    source = """if 1:
+        import asyncio, gangway, json
+        async def main():
+            async with gangway.Group() as group:
+                gateway = await group.amakegateway("popen//env:GIVEN=x")
+                channel = gateway.remote_exec("import os, sys; channel.send([sys.executable, sys.prefix, os.environ['GIVEN']])")
+                print(json.dumps([gateway._core.info()["agent"]] + await channel.areceive(20)))
+        asyncio.run(main())"""
+    assert run(venv / "bin/python", source=source) == ["native", str(venv / "bin/python"), str(venv), "x"]
+
+
 def test_keys_travel_as_they_are(venv, tmp_path):
     source = """if 1:
         import gangway, json, pathlib
