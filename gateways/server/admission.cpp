@@ -11,17 +11,24 @@ constexpr std::size_t most_sources = 4'096;
 
 }  // namespace
 
-std::optional<Admission::Id> Admission::enter(Id id) {
+Admission::Time Admission::room_at(Time now) const noexcept {
+  if (strangers_.size() < limits::greeting_slots) return now;
+  return strangers_.front().since + greeting_least;
+}
+
+std::optional<Admission::Id> Admission::enter(Id id, Time now) {
   std::optional<Id> leaves;
   if (strangers_.size() >= limits::greeting_slots) {
-    leaves = strangers_.front();
+    leaves = strangers_.front().id;
     strangers_.pop_front();
   }
-  strangers_.push_back(id);
+  strangers_.push_back({id, now});
   return leaves;
 }
 
-void Admission::leave(Id id) { std::erase(strangers_, id); }
+void Admission::leave(Id id) {
+  std::erase_if(strangers_, [&](const Stranger& stranger) { return stranger.id == id; });
+}
 
 Admission::Time Admission::may_try(const std::string& source, Time now) {
   const auto found = penalty_.find(source);

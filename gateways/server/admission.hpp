@@ -13,15 +13,20 @@
 
 namespace gangway::detail {
 
+/// Before that no stranger has to leave for others who wait: 20 times what a handshake takes here.
+inline constexpr std::chrono::milliseconds greeting_least{50};
+
 class Admission {
  public:
   using Time = std::chrono::steady_clock::time_point;
   using Id = std::uint64_t;
 
+  /// When the next stranger may come: at once, unless all slots are taken by some who have not had the
+  /// time that one needs who means it.
+  [[nodiscard]] Time room_at(Time now) const noexcept;
   /// A stranger has come. When all slots are taken he gets that of the one who has had most time,
-  /// who is named here and has left: in a flood of connections that say nothing, one that
-  /// means it is done before its turn to go comes.
-  [[nodiscard]] std::optional<Id> enter(Id id);
+  /// who is named here and has left.
+  [[nodiscard]] std::optional<Id> enter(Id id, Time now);
   /// He is no stranger any more, or gone. Unknown ids are ignored.
   void leave(Id id);
   [[nodiscard]] std::size_t strangers() const noexcept { return strangers_.size(); }
@@ -32,7 +37,11 @@ class Admission {
   void failed(const std::string& source, Time now);
 
  private:
-  std::deque<Id> strangers_;             // the first one has been here longest
+  struct Stranger {
+    Id id;
+    Time since;
+  };
+  std::deque<Stranger> strangers_;       // the first one has been here longest
   std::map<std::string, Time> penalty_;  // of sources that have failed: when the next one may try
 };
 

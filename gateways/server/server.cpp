@@ -48,8 +48,7 @@ Server::Server(ServerOptions options, Log log)
       log_(std::move(log)),
       starter_(options_.python, options_.warm),
       signals_(io_, SIGTERM, SIGINT),
-      patience_(io_),
-      pause_(io_) {
+      patience_(io_) {
   open(listeners_for(options_));
   starter_.prepare();
 }
@@ -58,7 +57,8 @@ Server::~Server() { close_doors(); }
 
 void Server::open(std::vector<Listener> listeners) {
   for (Listener& listener : listeners) {
-    auto door = std::make_unique<Door>(Door{std::move(listener), boost::asio::posix::stream_descriptor(io_)});
+    auto door = std::make_unique<Door>(
+        Door{std::move(listener), boost::asio::posix::stream_descriptor(io_), boost::asio::steady_timer(io_)});
     const int copy = ::fcntl(door->listener.socket.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (copy < 0) throw_error(last_os_error(), "no descriptor left");
     door->ready.assign(copy);
@@ -91,14 +91,12 @@ void Server::accept(Door& door) {
 void Server::accept_some(Door& door) {
   if (closed_) return;
   for (int accepted = 0; accepted < accepted_in_a_row; ++accepted) {
+    const auto now = std::chrono::steady_clock::now();
+    if (const auto room = admission_.room_at(now); room > now) return accept_at(door, room);
     FileDescriptor socket(::accept4(door.listener.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!socket && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
       say_rarely("cannot accept: " + last_os_error().message());
-      pause_.expires_after(accept_pause);
-      pause_.async_wait([this, &door](error_code error) {
-        if (!error) accept_some(door);
-      });
-      return;
+      return accept_at(door, std::chrono::steady_clock::now() + accept_pause);
     }
     if (!socket && (errno == EINTR || errno == ECONNABORTED)) continue;
     if (!socket) break;
@@ -113,6 +111,13 @@ void Server::accept_some(Door& door) {
   accept(door);
 }
 
+void Server::accept_at(Door& door, Admission::Time time) {
+  door.pause.expires_at(time);
+  door.pause.async_wait([this, &door](error_code error) {
+    if (!error) accept_some(door);
+  });
+}
+
 void Server::begin(FileDescriptor socket, const Door& door) {
   const SocketAddress peer = SocketAddress::peer(socket.get());
   const Id id = next_id_++;
@@ -123,7 +128,7 @@ void Server::begin(FileDescriptor socket, const Door& door) {
       std::make_shared<Session>(io_, options_, std::move(socket), door.listener.address, peer, std::move(owner));
   session->start(admission_.may_try(peer.source(), std::chrono::steady_clock::now()));
   sessions_[id] = session;
-  if (const auto leaves = admission_.enter(id)) {
+  if (const auto leaves = admission_.enter(id, std::chrono::steady_clock::now())) {
     const auto found = sessions_.find(*leaves);
     if (found != sessions_.end()) std::shared_ptr(found->second)->refuse("too many connections that say nothing yet");
   }
@@ -254,8 +259,8 @@ void Server::close_doors() {
     error_code ignored;
     door->ready.close(ignored);
     door->listener.socket.reset();
+    door->pause.cancel();
   }
-  pause_.cancel();
 }
 
 void Server::stop() {

@@ -42,6 +42,7 @@ class Server {
   struct Door {
     Listener listener;
     boost::asio::posix::stream_descriptor ready;
+    boost::asio::steady_timer pause;
   };
   struct Agent {
     explicit Agent(boost::asio::io_context& io) : exited(io) {}
@@ -53,6 +54,7 @@ class Server {
   void open(std::vector<Listener> listeners);
   void accept(Door& door);
   void accept_some(Door& door);
+  void accept_at(Door& door, Admission::Time time);
   void begin(FileDescriptor socket, const Door& door);
   void on_request(Id id, const std::optional<ServerRequest>& request);
   void on_turned_away(Id id, const std::string& why, bool wrong_secret);
@@ -80,7 +82,6 @@ class Server {
   std::map<Id, std::shared_ptr<Relay>> relays_;  // of encrypted connections
   boost::asio::signal_set signals_;
   boost::asio::steady_timer patience_;
-  boost::asio::steady_timer pause_;
   bool closed_ = false;  // nobody is let in any more
   bool stopping_ = false;
   std::uint64_t not_said_ = 0;  // lines that are not in the log: what strangers do must not fill a disk

@@ -290,12 +290,18 @@ TEST_F(SocketFaults, G11_flood_of_strangers_keeps_nobody_out) {
     }
     return connects;
   });
-  for (int round = 0; round < 3; ++round) {
-    Gateway gateway = group().makegateway(server.socket_spec() + "//secret_file=" + secret());
-    EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+  std::string problem;
+  try {
+    for (int round = 0; round < 3; ++round) {
+      Gateway gateway = group().makegateway(server.socket_spec() + "//secret_file=" + secret());
+      EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+    }
+  } catch (const Error& error) {
+    problem = error.what();
   }
   over = true;
-  EXPECT_GT(flooding.get(), 100);
+  EXPECT_EQ(problem, "");
+  EXPECT_GT(flooding.get(), 20);
   // The log is not a way to fill a disk.
   EXPECT_LT(server.log().size(), 20'000u) << server.log().substr(0, 500);
 }

@@ -9,14 +9,19 @@ using namespace std::chrono_literals;
 
 TEST(Admission, the_longest_of_too_many_strangers_has_to_go) {
   Admission admission;
+  const Admission::Time now{};
   Admission::Id id = 0;
-  while (admission.strangers() < limits::greeting_slots) EXPECT_FALSE(admission.enter(++id));
-  EXPECT_EQ(admission.enter(++id), Admission::Id{1});
+  while (admission.strangers() < limits::greeting_slots) {
+    EXPECT_EQ(admission.room_at(now), now);
+    EXPECT_FALSE(admission.enter(++id, now));
+  }
+  EXPECT_EQ(admission.room_at(now), now + greeting_least);  // but not before he has had his time
+  EXPECT_EQ(admission.enter(++id, now + 1s), Admission::Id{1});
   EXPECT_EQ(admission.strangers(), limits::greeting_slots);
   admission.leave(5);
   admission.leave(5);
-  EXPECT_FALSE(admission.enter(++id));
-  EXPECT_EQ(admission.enter(++id), Admission::Id{2});
+  EXPECT_FALSE(admission.enter(++id, now + 1s));
+  EXPECT_EQ(admission.enter(++id, now + 1s), Admission::Id{2});
 }
 
 TEST(Admission, wrong_secrets_of_a_source_are_tried_one_a_second) {
