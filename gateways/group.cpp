@@ -225,8 +225,7 @@ std::vector<Gateway> Group::makegateways(const std::vector<std::string>& specs, 
 
 std::vector<Gateway> Group::makegateways(std::span<const XSpec> specs, std::size_t fanout) {
   std::vector<Gateway> all;
-  for (Started& started : start({specs.begin(), specs.end()}, fanout, true))
-    all.push_back(std::move(started.gateway));
+  for (Started& started : start({specs.begin(), specs.end()}, fanout, true)) all.push_back(std::move(started.gateway));
   return all;
 }
 

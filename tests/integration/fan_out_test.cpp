@@ -51,7 +51,7 @@ TEST_P(FanOut, starts_a_tree_and_ends_it) {
 TEST_P(FanOut, without_an_id_or_more_than_there_are) {
   EXPECT_EQ(group().makegateways({spec(), spec(), spec()}, 1).back().spec().via(), "gw1");
   EXPECT_EQ(group().makegateways({spec()}, 9).front().spec().via(), std::nullopt);
-  EXPECT_THAT(group().makegateways({}, 2), IsEmpty());
+  EXPECT_THAT(group().makegateways(std::vector<std::string>{}, 2), IsEmpty());
 }
 
 TEST_P(FanOut, a_spec_with_via_stays_as_it_is) {
