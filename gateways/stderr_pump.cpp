@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 #include <gangway/error.hpp>
@@ -53,9 +54,12 @@ bool StderrPump::read_some() noexcept {
 
 bool StderrPump::pass_on() noexcept {
   if (refused_) return false;
-  refused_ = !lines_.pass_on([weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->on_room();
-  });
+  try {
+    refused_ = !lines_.pass_on([weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->on_room();
+    });
+  } catch (const std::bad_alloc&) {  // they go with the next ones
+  }
   return !refused_;
 }
 

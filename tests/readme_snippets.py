@@ -33,7 +33,7 @@ for number, snippet in enumerate(snippets, 1):
         source.write_text(snippet)
         program = source.with_suffix("")
         subprocess.run([compiler, "-std=c++20", f"-I{root}/include", source, "-o", program, f"-L{build}", "-lgangway",
-                        "-lssl", "-lcrypto", "-pthread", f"-Wl,-rpath,{build}"], check=True)
+                        "-lssh", "-lssl", "-lcrypto", "-pthread", f"-Wl,-rpath,{build}"], check=True)
         run = subprocess.run([program], env=environment, timeout=60, check=True, stdout=subprocess.PIPE, text=True)
     print(f"snippet {number}: {run.stdout.strip() or 'no output'}")
 

@@ -77,7 +77,7 @@ TEST_P(Core, items_of_all_types_round_trip) {
         deep = []
         for i in range(3000): deep = [deep]
         wrong = []
-        for item in (bytearray(1), int, Plain, Plain(), len, Text(), collections.OrderedDict(), "\ud800", object(), deep):
+        for item in (int, Plain, Plain(), len, Text(), collections.OrderedDict(), "\ud800", object(), deep):
             for shape in (item, [item], {1: (item,)}):
                 try:
                     channel.send(shape)

@@ -216,7 +216,7 @@ TEST_P(Items, huge_ints_arrive_up_to_the_limit) {
 TEST_P(Items, what_is_no_item_is_refused_at_the_far_sender_and_the_channel_is_unharmed) {
   Gateway gateway = start();
   Channel channel = gateway.remote_exec(R"(
-        import collections, decimal, enum, datetime, array
+        import collections, decimal, enum, datetime
         class Number(enum.IntEnum):
             one = 1
         class Text(str): pass
@@ -224,9 +224,9 @@ TEST_P(Items, what_is_no_item_is_refused_at_the_far_sender_and_the_channel_is_un
         class Sneaky:
             def __reduce__(self): return (list, ())
         Point = collections.namedtuple("Point", "x y")
-        bad = [bytearray(b"x"), memoryview(b"x"), int, Plain, Plain(), Sneaky(), len, lambda: 0, range(3), iter([]),
+        bad = [int, Plain, Plain(), Sneaky(), len, lambda: 0, range(3), iter([]),
                Number.one, Text("t"), Point(1, 2), collections.OrderedDict(a=1), collections.deque(), object(),
-               collections, ValueError("x"), decimal.Decimal(1), datetime.date(2020, 1, 1), array.array("b"),
+               collections, ValueError("x"), decimal.Decimal(1), datetime.date(2020, 1, 1),
                slice(1), Ellipsis, NotImplemented, type(None), channel.gateway, channel.gateway.execmodel,
                "\ud800", "ok \udcff", (i for i in ())]
         wrong = []

@@ -92,8 +92,9 @@ TEST_P(SpecKeys, unknown_execution_models_are_refused) {
 
 TEST_P(SpecKeys, bad_values_start_no_process) {
   for (const std::string_view bad : {"window=12", "window=x", "max_item=0", "keepalive=-1", "connect_timeout=0",
-                                     "stdout=inherit", "stderr=nul", "popen", "ssh=host", "id=", "chdir=", "via=x"})
+                                     "stdout=inherit", "stderr=nul", "popen", "ssh=host", "id=", "chdir="})
     EXPECT_THROW((void)start(bad), SpecError) << bad;
+  EXPECT_THROW((void)start("via=nobody"), Error);
   EXPECT_TRUE(find_survivors(cookie()).empty());
   EXPECT_TRUE(group().empty());
 }
