@@ -203,12 +203,15 @@ class PickleEncoder {
     writer_.byte(pickle::reduce);
   }
 
-  [[gnu::noinline]] void write_array(const typename W::Node& node) requires ArrayWalker<W> {
-    const ArrayHeader header = walker_.array(node);
-    const std::span<const std::byte> data = walker_.bytes(node);
-    write_array_head(writer_, header, data.size());
-    writer_.bytes(data);
-    writer_.bytes(std::as_bytes(std::span(array_tail)));
+  // Not `requires ArrayWalker<W>`: clang 14 instantiates such a member nevertheless.
+  [[gnu::noinline]] void write_array(const typename W::Node& node) {
+    if constexpr (ArrayWalker<W>) {
+      const ArrayHeader header = walker_.array(node);
+      const std::span<const std::byte> data = walker_.bytes(node);
+      write_array_head(writer_, header, data.size());
+      writer_.bytes(data);
+      writer_.bytes(std::as_bytes(std::span(array_tail)));
+    }
   }
 
   void write_global(std::string_view module, std::string_view name) {

@@ -76,8 +76,11 @@ void GatewayState::start() {
       id_, sinks.err);
   connection_->start(weak_from_this(), bootstrap_.nonce(), Bytes(bootstrap_.first_bytes()), bootstrap_.hello());
   if (!bootstrap_.output_streams().empty()) {
-    const auto channel = connection_->open_channel();
-    std::make_shared<OutputReader>(connection_, channel, id_, sinks)->start();
+    try {
+      const auto channel = connection_->open_channel();
+      std::make_shared<OutputReader>(connection_, channel, id_, sinks)->start();
+    } catch (const ConnectionLost&) {  // over already: wait_ready() says why
+    }
   }
   const std::lock_guard lock(mutex_);
   if (liveness_.interval() > Clock::duration::zero()) tick();
@@ -296,7 +299,11 @@ void GatewayState::exit() noexcept {
   } catch (const std::exception& problem) {
     trace::log("gateway ", id_, ": terminate not sent: ", problem.what());
   }
-  if (on_exit) on_exit();
+  try {
+    if (on_exit) on_exit();
+  } catch (const std::exception& problem) {  // terminate() still waits for it
+    trace::log("gateway ", id_, ": still a member of its group: ", problem.what());
+  }
 }
 
 DeathRecord GatewayState::death() {

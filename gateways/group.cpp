@@ -29,6 +29,15 @@ namespace {
 // So long terminate() waits for this process's stdout and stderr to take the last lines.
 constexpr std::chrono::milliseconds last_lines_patience{200};
 
+// Of a spec that cannot be started, too: that is for launch() to say.
+bool is_native(const XSpec& spec) {
+  try {
+    return detail::Bootstrap::is_native(spec);
+  } catch (const SpecError&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 struct Group::State {
@@ -201,7 +210,7 @@ std::vector<Started> Group::start(std::vector<XSpec> specs, std::size_t fanout, 
   using detail::FanOut;
   const std::size_t direct = fanout == 0 ? specs.size() : std::min(fanout, specs.size());
   state_->warm->announce(static_cast<std::size_t>(
-      std::count_if(specs.begin(), specs.begin() + static_cast<std::ptrdiff_t>(direct), detail::Bootstrap::is_native)));
+      std::count_if(specs.begin(), specs.begin() + static_cast<std::ptrdiff_t>(direct), is_native)));
   std::vector<Started> all;
   try {
     FanOut fan_out(
@@ -214,6 +223,7 @@ std::vector<Started> Group::start(std::vector<XSpec> specs, std::size_t fanout, 
     state_->warm->end_server();
     throw;
   }
+  state_->warm->announce(0);
   return all;
 }
 

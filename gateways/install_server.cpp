@@ -31,17 +31,18 @@ def serve(channel, host, port, token, words, patience, most):
         deadline = time.monotonic() + patience
         connection = None
         while connection is None:
+            if channel.isclosed() or time.monotonic() > deadline:
+                return
             server.settimeout(0.5)
             try:
                 connection, peer = server.accept()
             except socket.timeout:
-                if channel.isclosed() or time.monotonic() > deadline:
-                    return
                 continue
-            connection.settimeout(1)
+            end = time.monotonic() + 1
             text = b""
             try:
                 while text.count(b"\n") < 2 and len(text) < most:
+                    connection.settimeout(max(0.001, end - time.monotonic()))
                     byte = connection.recv(1)
                     if not byte:
                         break

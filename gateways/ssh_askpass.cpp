@@ -27,7 +27,7 @@ std::string askpass_program() {
   return program != nullptr ? program : "";
 }
 
-std::optional<Secret> run_askpass(const std::string& program, const SshPrompt& prompt, SshLoginControl& control) {
+std::optional<SshAnswer> run_askpass(const std::string& program, const SshPrompt& prompt, SshLoginControl& control) {
   Pipe output = make_pipe();
   const FileDescriptor null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   SpawnRequest request;
@@ -47,7 +47,7 @@ std::optional<Secret> run_askpass(const std::string& program, const SshPrompt& p
   }
   std::string_view line(buffer.data(), size);
   line = line.substr(0, line.find_first_of("\r\n"));
-  Secret answer{std::string(line)};
+  SshAnswer answer{std::string(line)};
   ::explicit_bzero(buffer.data(), buffer.size());
   if (!control.wait(child.pidfd(), POLLIN, {})) return {};
   const auto status = child.try_reap();
@@ -57,7 +57,7 @@ std::optional<Secret> run_askpass(const std::string& program, const SshPrompt& p
 
 }  // namespace
 
-void Secret::wipe() noexcept {
+void SshAnswer::wipe() noexcept {
   ::explicit_bzero(text_.data(), text_.capacity());
   text_.clear();
 }
@@ -78,12 +78,12 @@ bool SshLoginControl::wait(int fd, short events, Deadline deadline) const noexce
 
 bool can_ask(const SshAskpass& askpass) { return askpass || !askpass_program().empty(); }
 
-std::optional<Secret> ask(const SshAskpass& askpass, const SshPrompt& prompt, SshLoginControl& control) {
+std::optional<SshAnswer> ask(const SshAskpass& askpass, const SshPrompt& prompt, SshLoginControl& control) {
   try {
     if (askpass) {
       auto answer = askpass(prompt);
       if (!answer || control.cancelled()) return {};
-      return Secret(std::move(*answer));
+      return SshAnswer(std::move(*answer));
     }
     if (const std::string program = askpass_program(); !program.empty()) return run_askpass(program, prompt, control);
   } catch (const std::exception& problem) {

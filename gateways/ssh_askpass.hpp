@@ -11,12 +11,12 @@
 namespace gangway::detail {
 
 /// An answer that is not left behind in memory.
-class Secret {
+class SshAnswer {
  public:
-  explicit Secret(std::string text) noexcept : text_(std::move(text)) {}
-  Secret(Secret&& other) noexcept : text_(std::move(other.text_)) { other.wipe(); }
-  Secret& operator=(Secret&&) = delete;
-  ~Secret() { wipe(); }
+  explicit SshAnswer(std::string text) noexcept : text_(std::move(text)) {}
+  SshAnswer(SshAnswer&& other) noexcept : text_(std::move(other.text_)) { other.wipe(); }
+  SshAnswer& operator=(SshAnswer&&) = delete;
+  ~SshAnswer() { wipe(); }
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
  private:
@@ -28,6 +28,7 @@ class Secret {
 [[nodiscard]] bool can_ask(const SshAskpass& askpass);
 
 /// Blocks. Nothing: nobody knows, or the login is over.
-[[nodiscard]] std::optional<Secret> ask(const SshAskpass& askpass, const SshPrompt& prompt, SshLoginControl& control);
+[[nodiscard]] std::optional<SshAnswer> ask(const SshAskpass& askpass, const SshPrompt& prompt,
+                                           SshLoginControl& control);
 
 }  // namespace gangway::detail

@@ -274,7 +274,8 @@ class Authentication {
           char echo = 0;
           const char* const text = ssh_userauth_kbdint_getprompt(session_, static_cast<unsigned>(at), &echo);
           SshPrompt prompt{SshPrompt::Kind::keyboard_interactive,
-                           escape_for_display(text != nullptr ? text : ""),
+                           // Its origin in front: a server could ask for the passphrase of a key.
+                           "(" + settings_.destination() + ") " + escape_for_display(text != nullptr ? text : ""),
                            settings_.destination(),
                            {},
                            echo != 0};

@@ -148,7 +148,7 @@ std::optional<ConnectionEnd> SshChannel::failure() {
 bool SshChannel::signal(const char* name) noexcept {
   const std::lock_guard lock(host_->mutex_);
   if (has_ended()) return true;
-  if (state_ != State::open) return false;
+  if (state_ != State::open || answer_pending_) return false;  // libssh has one request at a time
   killed_here_ = true;
   (void)ssh_channel_request_send_signal(handle_, name);
   if (link_) link_->settle();

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/escape.hpp"
 #include "gateways/remote_command.hpp"
 
 namespace gangway::detail {
@@ -22,7 +23,7 @@ std::optional<ConnectionEnd> SshTransport::failure() {
   if (answered_) return {};
   auto search = discovery_failure(channel_->death().stderr_tail);
   if (!search) return {};
-  return ConnectionEnd{search->code, description_ + ": " + search->text, {}};
+  return ConnectionEnd{search->code, description_ + ": " + escape_for_display(search->text), {}};
 }
 
 void SshTransport::ask_keeper() noexcept {

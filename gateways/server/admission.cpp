@@ -38,7 +38,8 @@ Admission::Time Admission::may_try(const std::string& source, Time now) {
     return now;
   }
   const Time turn = found->second;
-  found->second += limits::between_failures;
+  // Whoever's turn comes after his time never tries: he costs nothing.
+  if (turn < now + limits::greeting_time) found->second += limits::between_failures;
   return turn;
 }
 

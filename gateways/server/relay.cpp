@@ -28,6 +28,7 @@ Relay::Relay(std::unique_ptr<ByteStream> a, std::unique_ptr<ByteStream> b, std::
       on_end_(std::move(on_end)) {}
 
 void Relay::start() {
+  const auto self = shared_from_this();  // on_end may drop the owner's reference
   for (Direction& direction : directions_) pump(direction);
 }
 

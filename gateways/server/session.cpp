@@ -159,7 +159,7 @@ void Session::refuse(const std::string& why, bool wrong_secret) {
     // What is unread would make the system reset the connection, and the client lose the line.
     std::array<char, 4096> rest;
     ::shutdown(socket_.get(), SHUT_WR);
-    while (::recv(socket_.get(), rest.data(), rest.size(), MSG_DONTWAIT) > 0) {
+    for (int left = 16; left > 0 && ::recv(socket_.get(), rest.data(), rest.size(), MSG_DONTWAIT) > 0; --left) {
     }
     stream_->close();
   }

@@ -217,7 +217,11 @@ class Group:
         taken: list[XSpec] = []
         results: list[Any] = []
         try:
+            batch = {spec.id for spec in specs}
             for spec in specs:
+                for hop in (spec.via, spec.installvia):
+                    if hop is not None and hop not in batch:
+                        self[hop]  # KeyError when there is no such member
                 taken.append(self._reserve(spec))
             start.use_this_interpreter(self._plain_core)
             starts = [(start.text_of(spec), spec, start.keys_of(spec)) for spec in specs]
@@ -275,7 +279,8 @@ class Group:
         with self._lock:
             self._starting.difference_update(gateway.id for gateway in gateways)
             self._gateways += gateways
-            occupied.add(self)
+            if self._gateways:
+                occupied.add(self)
 
     def _forget(self, specs: list[XSpec], gateways: list[Gateway]) -> None:
         with self._lock:
@@ -322,8 +327,8 @@ class Group:
 
         report = TerminateReport(([], []))
         while True:
-            for gateway in self:
-                gateway.exit()
+            for gateway in list(self):
+                self._unregister(gateway)  # the C++ side asks them, hops last
             killed, survivors = await completed(self._plain_core.start_terminate(timeout))
             report.killed.extend(killed)
             report.survivors.extend(survivors)

@@ -77,7 +77,7 @@ def digest_of(fd, name):
     """SHA-256 of a file, None when it cannot be read. Not MD5: that is slower where processors help,
     and some systems forbid it."""
     try:
-        opened = os.open(name, os.O_RDONLY | NOFOLLOW, dir_fd=fd)
+        opened = os.open(name, os.O_RDONLY | os.O_NONBLOCK | NOFOLLOW, dir_fd=fd)
     except OSError:
         return None
     with open(opened, "rb", buffering=0) as file:
@@ -100,10 +100,10 @@ class Destination:
     def path(self, parts):
         return os.path.join(self.root, *parts)
 
-    def make_root(self):
+    def make_root(self, replace):
         """With its parents. The root itself may be a link: whoever named it meant what is there."""
         try:
-            if stat.S_ISREG(os.lstat(self.root).st_mode):
+            if replace and stat.S_ISREG(os.lstat(self.root).st_mode):
                 os.unlink(self.root)
         except FileNotFoundError:
             pass
@@ -216,7 +216,7 @@ class Receiver:
         if is_file:
             place, self.only_name = os.path.split(place)
         self.destination = Destination(place)
-        self.destination.make_root()
+        self.destination.make_root(not is_file)
 
     def name_of(self, name):
         """What a file here is to be called."""

@@ -101,3 +101,5 @@ def test_failures_of_a_tree(group):
     assert isinstance(error, OSError)
     assert (second.spec.via, third.spec.via) == (None, "b")
     assert list(group) == [second, third]
+    both, = group.makegateways(["popen//ssh=host"], return_exceptions=True)
+    assert isinstance(both, ValueError)
