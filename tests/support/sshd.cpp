@@ -21,7 +21,11 @@ constexpr std::string_view listening = "Server listening on 127.0.0.1";
 
 std::string content(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  try {
+    return {std::istreambuf_iterator<char>(file), {}};
+  } catch (const std::ios_base::failure&) {  // a file of /proc whose process has just gone
+    return {};
+  }
 }
 
 pid_t parent_of(const std::string& pid) {
