@@ -1,69 +1,64 @@
 #include "gateways/line_relay.hpp"
 
+#include <algorithm>
+#include <cstdio>
+#include <new>
 #include <utility>
 
 #include <gangway/limits.hpp>
 
 namespace gangway::detail {
 
-namespace {
-
-// A line without end is passed on in pieces of this size.
-constexpr std::size_t longest_line = 64 * 1024;
-
-}  // namespace
-
 void LineRelay::start(std::string gateway, std::shared_ptr<OutputSink> sink) {
   const std::lock_guard lock(mutex_);
-  gateway_ = std::move(gateway);
-  sink_ = std::move(sink);
+  lines_.start(std::move(gateway), std::move(sink));
   pass_on();
 }
 
-void LineRelay::add(std::string_view text) {
+void LineRelay::add(std::string_view text) noexcept {
   const std::lock_guard lock(mutex_);
   if (closed_) return;
-  tail_.append(text.substr(text.size() - std::min(text.size(), limits::stderr_tail)));
-  if (tail_.size() > limits::stderr_tail) tail_.erase(0, tail_.size() - limits::stderr_tail);
-  const std::size_t room = limits::output_held - std::min(pending_.size(), limits::output_held);
-  pending_.append(text.substr(0, room));
-  dropped_ += text.size() - std::min(text.size(), room);
+  const std::size_t room = limits::output_held - std::min(lines_.pending(), limits::output_held);
+  const std::size_t kept = std::min(text.size(), room);
+  lines_.add(text.substr(0, kept));
+  lines_.add_to_tail(text.substr(kept));
+  dropped_ += text.size() - kept;
   pass_on();
 }
 
-void LineRelay::end_line() {
-  if (!pending_.empty() && pending_.back() != '\n') pending_ += '\n';
-  if (dropped_ > 0) pending_ += "[" + std::to_string(dropped_) + " bytes of stderr were dropped here]\n";
+void LineRelay::remark_dropped() noexcept {
+  if (dropped_ == 0) return;
+  char remark[80];
+  std::snprintf(remark, sizeof remark, "[%zu bytes of stderr were dropped here]", dropped_);
+  lines_.add_remark(remark);
   dropped_ = 0;
 }
 
-void LineRelay::pass_on() {
-  if (refused_ || closed_ || !sink_) return;
-  if (dropped_ > 0) end_line();
-  const std::size_t end = pending_.rfind('\n');
-  const std::size_t whole = end != std::string::npos ? end + 1 : pending_.size() >= longest_line ? pending_.size() : 0;
-  if (whole == 0) return;
-  Output output{gateway_, 0, OutputStream::err, pending_.substr(0, whole)};
-  refused_ = !sink_->offer(output, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self) return;
-    const std::lock_guard lock(self->mutex_);
-    self->refused_ = false;
-    self->pass_on();
-  });
-  if (!refused_) pending_.erase(0, whole);
+void LineRelay::pass_on() noexcept {
+  if (refused_ || closed_) return;
+  if (lines_.has_sink()) remark_dropped();
+  try {
+    refused_ = !lines_.pass_on([weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self) return;
+      const std::lock_guard lock(self->mutex_);
+      self->refused_ = false;
+      self->pass_on();
+    });
+  } catch (const std::bad_alloc&) {  // they go with the next ones
+  }
 }
 
 void LineRelay::close() noexcept {
   const std::lock_guard lock(mutex_);
   if (std::exchange(closed_, true)) return;
-  end_line();
-  if (!pending_.empty() && sink_) sink_->push({gateway_, 0, OutputStream::err, std::exchange(pending_, {})});
+  remark_dropped();
+  lines_.push();
 }
 
 std::string LineRelay::tail() {
   const std::lock_guard lock(mutex_);
-  return tail_;
+  return lines_.tail();
 }
 
 }  // namespace gangway::detail

@@ -14,28 +14,26 @@
 #include <string_view>
 
 #include "gateways/output_sink.hpp"
+#include "gateways/stderr_lines.hpp"
 
 namespace gangway::detail {
 
 class LineRelay : public std::enable_shared_from_this<LineRelay> {
  public:
   void start(std::string gateway, std::shared_ptr<OutputSink> sink);
-  void add(std::string_view text);
+  void add(std::string_view text) noexcept;
   /// What waits goes to the sink, the last line with a line feed. Idempotent.
   void close() noexcept;
   [[nodiscard]] std::string tail();
 
  private:
-  void pass_on();
-  void end_line();
+  void pass_on() noexcept;
+  void remark_dropped() noexcept;
 
   std::mutex mutex_;
-  std::string gateway_;
-  std::shared_ptr<OutputSink> sink_;  // none before start(), or when nobody wants it
-  std::string pending_;
-  std::string tail_;
-  std::size_t dropped_ = 0;
-  bool refused_ = false;  // until the sink has room
+  StderrLines lines_;
+  std::size_t dropped_ = 0;  // bytes, since the last remark
+  bool refused_ = false;     // until the sink has room
   bool closed_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "gateways/stderr_lines.hpp"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -12,8 +13,25 @@ namespace gangway::detail {
 void StderrLines::add(std::string_view text) noexcept {
   try {
     pending_.append(text);
-    tail_.append(text);
+  } catch (const std::bad_alloc&) {
+    drop_pending();
+  }
+  add_to_tail(text);
+}
+
+void StderrLines::add_to_tail(std::string_view text) noexcept {
+  try {
+    tail_.append(text.substr(text.size() - std::min(text.size(), limits::stderr_tail)));
     if (tail_.size() > limits::stderr_tail) tail_.erase(0, tail_.size() - limits::stderr_tail);
+  } catch (const std::bad_alloc&) {
+    drop_pending();
+  }
+}
+
+void StderrLines::add_remark(std::string_view line) noexcept {
+  complete();
+  try {
+    pending_.append(line).push_back('\n');
   } catch (const std::bad_alloc&) {
     drop_pending();
   }

@@ -20,6 +20,10 @@ class StderrLines {
     sink_ = std::move(sink);
   }
   void add(std::string_view text) noexcept;
+  /// For the death record only.
+  void add_to_tail(std::string_view text) noexcept;
+  /// A line about the stderr, not of it.
+  void add_remark(std::string_view line) noexcept;
   /// Nothing more comes: the last line gets its line feed.
   void complete() noexcept;
   /// Passes on what is whole. False: the sink is full, and will call `on_room`.
@@ -29,6 +33,9 @@ class StderrLines {
 
   /// A line without end is passed on in pieces of some size, which is reached.
   [[nodiscard]] bool is_full() const noexcept { return pending_.size() >= longest_line; }
+  [[nodiscard]] bool has_sink() const noexcept { return sink_ != nullptr; }
+  /// Bytes that wait to be passed on.
+  [[nodiscard]] std::size_t pending() const noexcept { return pending_.size(); }
   [[nodiscard]] const std::string& tail() const noexcept { return tail_; }
 
  private:

@@ -58,6 +58,18 @@ class StartedGateways {
   bool abandoned_ = false;
 };
 
+// The same for one that nobody has waited for.
+class Launched {
+ public:
+  explicit Launched(Gateway gateway) : gateway_(std::move(gateway)) {}
+  Launched(Launched&& other) noexcept : gateway_(std::exchange(other.gateway_, {})) {}
+  ~Launched() { gateway_.exit(); }
+  [[nodiscard]] Gateway take() { return std::exchange(gateway_, {}); }
+
+ private:
+  Gateway gateway_;
+};
+
 // Bytes that are no UTF-8 are what os.fsdecode() has made of them.
 std::string bytes_of(PyObject* text) {
   if (PyUnicode_Check(text) == 0) throw_format(PyExc_TypeError, "%R is neither a text nor True", text);
@@ -93,18 +105,6 @@ XSpec parsed(const std::string& text, const py::object& keys) {
   return spec;
 }
 
-// The same for one that nobody has waited for.
-class Launched {
- public:
-  explicit Launched(Gateway gateway) : gateway_(std::move(gateway)) {}
-  Launched(Launched&& other) noexcept : gateway_(std::exchange(other.gateway_, {})) {}
-  ~Launched() { gateway_.exit(); }
-  [[nodiscard]] Gateway take() { return std::exchange(gateway_, {}); }
-
- private:
-  Gateway gateway_;
-};
-
 PyRef python_error(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
@@ -112,6 +112,22 @@ PyRef python_error(const std::exception_ptr& error) {
     translate_exception();
   }
   return take_exception();
+}
+
+// What `make(specs, started)` gives, which tells `started` of its gateways. Interrupted, it leaves none.
+template <class Make>
+auto start_interruptibly(const std::vector<PyGroup::Start>& starts, Make make) {
+  keep_freed_memory();
+  std::vector<XSpec> specs;
+  for (const auto& [text, object, keys] : starts) specs.push_back(parsed(text, keys));
+  const auto started = std::make_shared<StartedGateways>();
+  try {
+    return run_interruptibly(
+        [specs = std::move(specs), make = std::move(make), started] { return make(specs, *started); });
+  } catch (const PythonError&) {
+    started->abandon();
+    throw;
+  }
 }
 
 }  // namespace
@@ -131,24 +147,16 @@ PyGroup::~PyGroup() {
 }
 
 std::vector<std::unique_ptr<PyGateway>> PyGroup::start_all(const std::vector<Start>& starts) {
-  keep_freed_memory();
-  std::vector<XSpec> specs;
-  for (const auto& [text, object, keys] : starts) specs.push_back(parsed(text, keys));
-  const auto started = std::make_shared<StartedGateways>();
-  try {
-    std::vector<Gateway> gateways = run_interruptibly([group = group_, specs = std::move(specs), started] {
-      std::vector<Gateway> made = group->makegateways(std::span<const XSpec>(specs));
-      started->made(made);
-      return made;
-    });
-    std::vector<std::unique_ptr<PyGateway>> all;
-    for (std::size_t at = 0; at < gateways.size(); ++at)
-      all.push_back(std::make_unique<PyGateway>(std::move(gateways[at]), std::get<1>(starts[at])));
-    return all;
-  } catch (const PythonError&) {
-    started->abandon();
-    throw;
-  }
+  std::vector<Gateway> gateways =
+      start_interruptibly(starts, [group = group_](const std::vector<XSpec>& specs, StartedGateways& started) {
+        std::vector<Gateway> made = group->makegateways(std::span<const XSpec>(specs));
+        started.made(made);
+        return made;
+      });
+  std::vector<std::unique_ptr<PyGateway>> all;
+  for (std::size_t at = 0; at < gateways.size(); ++at)
+    all.push_back(std::make_unique<PyGateway>(std::move(gateways[at]), std::get<1>(starts[at])));
+  return all;
 }
 
 std::unique_ptr<PyGateway> PyGroup::start(std::string spec, py::object spec_object, py::object keys) {
@@ -162,23 +170,14 @@ void PyGroup::set_native_agent(std::vector<std::string> command, const std::vect
 }
 
 py::list PyGroup::start_each(const std::vector<Start>& starts, std::size_t fanout) {
-  keep_freed_memory();
-  std::vector<XSpec> specs;
-  for (const auto& [text, object, keys] : starts) specs.push_back(parsed(text, keys));
-  const auto started = std::make_shared<StartedGateways>();
-  std::vector<Started> all;
-  try {
-    all = run_interruptibly([group = group_, specs = std::move(specs), fanout, started] {
-      std::vector<Started> each = group->start_each(specs, fanout);
-      std::vector<Gateway> gateways;
-      for (const Started& one : each) gateways.push_back(one.gateway);
-      started->made(std::move(gateways));
-      return each;
-    });
-  } catch (const PythonError&) {
-    started->abandon();
-    throw;
-  }
+  std::vector<Started> all =
+      start_interruptibly(starts, [group = group_, fanout](const std::vector<XSpec>& specs, StartedGateways& started) {
+        std::vector<Started> each = group->start_each(specs, fanout);
+        std::vector<Gateway> gateways;
+        for (const Started& one : each) gateways.push_back(one.gateway);
+        started.made(std::move(gateways));
+        return each;
+      });
   py::list result;
   for (std::size_t at = 0; at < all.size(); ++at) {
     if (all[at].error) {
