@@ -136,6 +136,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   /// The same, also ended by `waiter` being notified by somebody else: false then.
   [[nodiscard]] bool wait_end(const ChannelPtr& channel, Waiter& waiter, Deadline deadline);
   [[nodiscard]] bool try_wait_end(ChannelState& channel);
+  /// What wait_end would throw, if nothing more will arrive: also while a callback is still being
+  /// told of the end. Throws RemoteError (once), ConnectionLost.
+  void throw_pending_error(ChannelState& channel);
 
   /// From now on `callback` gets what arrives, on the gateway's callback thread, one call at
   /// a time and in the order of arrival over all channels with callbacks. What is queued now,
@@ -283,7 +286,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void callback_failed(const ChannelPtr& channel, const std::string& text);
   void post_callbacks() noexcept;
   [[nodiscard]] bool on_callback_thread() const noexcept;
-  static void throw_channel_error(ChannelState& channel);
+  void throw_pending(ChannelState& channel) const;
   [[nodiscard]] std::optional<InItem> take_or_throw(ChannelState& channel);
   [[nodiscard]] bool ended_or_throw(ChannelState& channel);
 

@@ -29,10 +29,18 @@ void Connection::after_take() {
 }
 
 // The text stays for error_text(); the error itself is raised once.
-void Connection::throw_channel_error(ChannelState& channel) {
-  if (channel.error_raised || !channel.error) return;
-  channel.error_raised = true;
-  throw RemoteError(*channel.error);
+void Connection::throw_pending(ChannelState& channel) const {
+  if (!channel.error_raised && channel.error) {
+    channel.error_raised = true;
+    throw RemoteError(*channel.error);
+  }
+  if (end_ && !channel.closed) throw_end();
+}
+
+void Connection::throw_pending_error(ChannelState& channel) {
+  check_process();
+  const std::lock_guard lock(mutex_);
+  if (!channel.receivable) throw_pending(channel);
 }
 
 std::optional<InItem> Connection::take_or_throw(ChannelState& channel) {
@@ -42,8 +50,7 @@ std::optional<InItem> Connection::take_or_throw(ChannelState& channel) {
     return item;
   }
   if (channel.receivable) return {};
-  throw_channel_error(channel);
-  if (end_ && !channel.closed) throw_end();
+  throw_pending(channel);
   throw_error(errc::end_of_channel, "end of channel " + std::to_string(channel.id));
 }
 
@@ -77,8 +84,7 @@ std::optional<InItem> Connection::receive(const ChannelPtr& channel, Waiter& wai
 
 bool Connection::ended_or_throw(ChannelState& channel) {
   if (!ended_here(channel)) return false;
-  throw_channel_error(channel);
-  if (end_ && !channel.closed) throw_end();
+  throw_pending(channel);
   return true;
 }
 

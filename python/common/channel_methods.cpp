@@ -108,7 +108,7 @@ PyObject* waitclose(PyObject* object, PyObject* const* args, Py_ssize_t count, P
 PyObject* get_remote_error(PyObject* object, PyObject*) {
   return channel_call(object, [&](ChannelObject& self) {
     try {
-      (void)self.connection().try_wait_end(*self.state());
+      self.connection().throw_pending_error(*self.state());
       return none();
     } catch (const Error&) {
       try {

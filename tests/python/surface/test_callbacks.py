@@ -111,6 +111,23 @@ def test_waitclose_returns_after_the_endmarker_call(any_gateway, seen):
     assert seen == [1, None]
 
 
+def test_error_is_pending_for_any_thread_while_the_endmarker_is_handed_over(any_gateway, seen, until):
+    channel = any_gateway.remote_exec("raise ValueError(3)")
+    fetched = threading.Event()
+
+    def call(item):
+        seen.append(item)
+        fetched.wait(20)
+
+    channel.setcallback(call, endmarker=None)
+    try:
+        until(lambda: seen == [None])
+        assert isinstance(channel._getremoteerror(), execnet.RemoteError)
+        assert channel._getremoteerror() is None
+    finally:
+        fetched.set()
+
+
 def test_receive_and_a_second_callback_are_refused(any_gateway):
     channel = any_gateway.newchannel()
     channel.setcallback(lambda item: None)
