@@ -55,6 +55,8 @@ Bootstrap::Bootstrap(const XSpec& spec, NativeAgent native, std::string cookie)
   (void)execmodel_of(spec);
   (void)hello();
   (void)settings();
+  (void)spec.keepalive();
+  (void)spec.connect_timeout();
   if (is_served(spec)) {
     if (spec.has("python")) spec.reject("python", "the server has chosen its interpreter already");
     return;

@@ -53,6 +53,16 @@ TEST(LaunchCommand, appends_the_agent_to_what_leads_there) {
   for (const auto& [spec, expected] : table) EXPECT_EQ(line(spec), expected) << spec;
 }
 
+// Of keys that count only later, too: nothing may have been started by then.
+TEST(LaunchCommand, is_not_made_for_a_spec_with_a_bad_value) {
+  for (const std::string_view bad : {"window=12", "max_item=0", "keepalive=-1", "connect_timeout=0", "stdout=inherit",
+                                     "stderr=nul", "execmodel=fibers", "id=", "chdir=", "nice=very"})
+    for (const std::string_view kind : {"popen", "popen//python=python3", "sudo"})
+      EXPECT_THAT(rejection(std::string(kind) + "//" + std::string(bad)),
+                  AllOf(HasSubstr(bad.substr(0, bad.find('='))), Not(HasSubstr("accepted"))))
+          << kind;
+}
+
 TEST(LaunchCommand, of_su_is_a_line_for_a_shell_and_for_root_only) {
   const LaunchSettings root{.cookie = {}, .is_root = true};
   EXPECT_THAT(line("su=web", root), AllOf(HasSubstr("su -s /bin/sh -c exec sh -c '"), HasSubstr(" -- web")));
