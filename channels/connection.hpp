@@ -306,6 +306,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool writing_ = false;        // a wait for writability is out
   bool flush_pending_ = false;  // the stand-by was asked to flush
   int direct_writes_;           // how many sends may still go out at once, one write each
+  Clock::time_point direct_writes_since_;
   bool stream_over_ = false;
   bool write_failed_ = false;
   bool ready_ = false;

@@ -50,12 +50,13 @@ PART_LIMIT = 65000  # bytes deflated: a part travels in one frame
 # Part 0. Compiles before the keeper forks: afterwards each page that is written to
 # would be copied (1.4 ms more).
 START = """
-import sys
+from _frozen_importlib_external import MAGIC_NUMBER
 parts = bundle[:LENGTH].split(bytes(1))
+bundle = bundle[LENGTH:]
 compiled = {}
-if bundle[LENGTH:LENGTH + 4] == sys.modules["_frozen_importlib_external"].MAGIC_NUMBER:
+if bundle[:4] == MAGIC_NUMBER:
     import marshal
-    codes, compiled = marshal.loads(bundle[LENGTH + 4:])
+    codes, compiled = marshal.loads(bundle[4:])
 else:
     codes = [compile(part, __name__, "exec") for part in parts[1:3]]
 for code in codes:

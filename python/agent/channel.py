@@ -94,9 +94,7 @@ class Channel:
                 if link.out or link.burst > EAGER or link.control or link.rest or not link.writer.acquire(False):
                     link.out.append(frame)
                     link.out_size += size
-                    if link.burst > EAGER and link.out_size < COALESCE:
-                        if not link.timer:
-                            link.start_timer()
+                    if link.burst > EAGER and link.out_size < COALESCE and (link.timer or link.is_flooded()):
                         return
                     frame = None
         if frame is None:

@@ -52,7 +52,7 @@ def die_with_keeper(watch):
     try:
         fcntl.fcntl(watch, fcntl.F_SETOWN, -os.getpid())
         fcntl.fcntl(watch, 10, 9)  # F_SETSIG, SIGKILL
-        fcntl.fcntl(watch, fcntl.F_SETFL, fcntl.fcntl(watch, fcntl.F_GETFL) | getattr(fcntl, "FASYNC", 0x2000))  # PyPy lacks it
+        fcntl.fcntl(watch, 4, fcntl.fcntl(watch, 3) | getattr(fcntl, "FASYNC", 0x2000))  # F_SETFL, F_GETFL; PyPy lacks it
     except (OSError, AttributeError):
         pass  # not Linux: the end of the stream has to be enough
 

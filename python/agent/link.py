@@ -62,7 +62,8 @@ class Link(Waiting, Interrupts, Writer, Reader, Receiver, Control):
     ahead = 16  # buffers for frames that are only expected
     # Writing; under wire.
     out_size = 0
-    burst = 0  # sends since somebody waited
+    burst = 0  # sends since somebody waited, or that were slow
+    paced = 0  # when burst was looked at
     timer = False  # the stand-by flushes soon
     writing = None  # the thread that holds writer
     rest = None  # a batch that the transport took in part; the writer's

@@ -160,7 +160,7 @@ class Reader:
         n = len(values)
         if channel is not None:
             if channel._arriving:
-                raise ProtocolError("a begin within an item")
+                raise ProtocolError("a begin in an item")
             self.charge(channel, INT_COST * n)
             self.arrived(channel, values, n, INT_COST * n)
         return 16 * n

@@ -63,7 +63,7 @@ class Receiver:
             channel = self.find(number)
             if channel is not None:
                 if channel._arriving:
-                    raise ProtocolError("a begin within an item")
+                    raise ProtocolError("a begin in an item")
                 self.charge(channel, size + 32)
                 self.item_complete(channel, word & 15, data[body:stop], size + 32)
             return
@@ -101,11 +101,11 @@ class Receiver:
         cost = size
         if word & BEGIN:
             if item or tag not in (PICKLE, BYTES, STR, EXEC):
-                raise ProtocolError("kind %#x within an item" % (word & 0xFF))
+                raise ProtocolError("kind %#x in an item" % (word & 0xFF))
             total = size
             if not word & END:
                 if size < 9:
-                    raise ProtocolError("a first frame of %d bytes" % size)
+                    raise ProtocolError("a begin without a size")
                 total = unpack_u64(data, body)[0]
                 skip = 8
             if total > self.max_item:
@@ -113,10 +113,10 @@ class Receiver:
             item = channel._arriving = Arriving(tag, total)
             cost += 32
         elif item is None or item.tag != tag:
-            raise ProtocolError("a continuation without a begin")
+            raise ProtocolError("an item without a begin")
         left = item.total - item.filled - (size - skip)
         if left < 0 or bool(left) == bool(word & END) or left and size == skip:
-            raise ProtocolError("an item of another size")
+            raise ProtocolError("another size")
         self.charge(channel, cost)
         item.cost += cost
         return channel, item, skip

@@ -425,4 +425,5 @@ def squeeze(text):
 
 
 def text_of(nodes):
-    return squeeze(ast.unparse(ast.fix_missing_locations(ast.Module(nodes, []))))
+    text = squeeze(ast.unparse(ast.fix_missing_locations(ast.Module(nodes, []))))
+    return re.sub(r"\b(and|or)\((not [\w.]+)\)(?![.(\[\w])", r"\1 \2", text)  # unparse() is cautious

@@ -1,6 +1,6 @@
 """Who waits, leads (link.py), and the jobs that task.py asks for."""
 from .task import get_ident, monotonic, on_demand, rare
-from .wire import FLUSH_TICK, PING, POLLIN, TICK, allocate_lock, open_pipe, open_poll, part, read, set_blocking, write
+from .wire import EAGER_TIME, FLOOD, FLUSH_TICK, PING, POLLIN, TICK, allocate_lock, open_pipe, open_poll, part, read, set_blocking, write
 
 
 @part
@@ -10,7 +10,7 @@ class Waiting:
     def wait(self, ready, bells, deadline):
         """Until ready(), leading if nobody else does. False when the time is over."""
         if self.forked:
-            raise OSError("the connection belongs to process %d" % self.pid)
+            raise OSError(self.lost)
         self.burst = 0
         if self.out or self.control:
             self.flush()
@@ -34,7 +34,7 @@ class Waiting:
                             left = deadline - monotonic()
                             self.pump(max(0, left))
                             if left <= 0:
-                                return bool(ready())
+                                return ready()
                 finally:
                     self.pass_lead()
                 return True
@@ -109,10 +109,15 @@ class Waiting:
                 pass  # rung already
 
     @rare
-    def start_timer(self):
-        """Under wire: something was collected that the stand-by has to see to."""
-        self.timer = True
-        self.ring()
+    def is_flooded(self):
+        """Under wire: if so, what is collected is for the stand-by to see to."""
+        self.timer = self.paced > monotonic()
+        self.paced = monotonic() + EAGER_TIME
+        if self.timer:
+            self.ring()
+        else:
+            self.burst = 0
+        return self.timer
 
     # -- the backend of task.py
 
@@ -203,9 +208,9 @@ class Waiting:
 
     @rare
     def flush_late(self):
-        """The timer's turn. It stops when a whole tick brought nothing."""
+        """The timer's turn. It stops when a whole tick brought little."""
         with self.wire:
-            if not self.out and not self.rest:
+            if self.out_size < FLOOD and not self.rest:
                 self.timer = False
                 self.burst = 0
         self.flush(False)

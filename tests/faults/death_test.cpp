@@ -252,6 +252,23 @@ TEST_P(Death, B10_items_sent_before_a_crash_arrive) {
   EXPECT_EQ(lost(channel).death().exit_status, 3);
 }
 
+// Collected for the sake of larger writes is only what comes faster than any of this would matter.
+TEST_P(Death, B10_items_of_a_busy_task_before_a_crash_arrive) {
+  Gateway gateway = start();
+  Channel channel = gateway.remote_exec(R"(
+        import os, time
+        for i in range(400):
+            channel.send(i)
+            end = time.perf_counter() + 0.0001
+            while time.perf_counter() < end: pass
+        channel.send("last")
+        os._exit(3)
+      )");
+  for (int i = 0; i < 400; ++i) EXPECT_EQ(take<int>(channel), i);
+  EXPECT_EQ(take<std::string>(channel), "last");
+  EXPECT_EQ(lost(channel).death().exit_status, 3);
+}
+
 TEST_P(Death, B12_thread_that_never_ends_does_not_hold_the_channel_or_the_end) {
   Gateway gateway = start();
   Channel channel = gateway.remote_exec(R"(
