@@ -53,7 +53,7 @@ class Network {
   }
   /// Both directions. False: no tc that can do that.
   [[nodiscard]] bool slow_down(const std::string& rate) const {
-    const std::string shape = " root tbf burst 3000 latency 200ms rate " + rate;
+    const std::string shape = " root tbf burst 3000 latency 1s rate " + rate;
     return run("tc qdisc add dev " + near() + shape) && inside("tc qdisc add dev " + far() + shape);
   }
 
