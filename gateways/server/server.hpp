@@ -1,6 +1,7 @@
 // The socket server: takes connections, and gives each of them an agent of its own.
 //
-// One thread runs it all; nothing in it blocks for longer than the fork of an agent takes.
+// One thread runs it all; nothing in it blocks for longer than the fork of an agent takes. What agents
+// write to their stderr goes to ours by the thread of a LineWriter.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
