@@ -200,6 +200,7 @@ void GatewayState::on_stream_end(ConnectionEnd end) {
     stream_end_ = std::move(end);
     asked = asked_to_end_;
   }
+  transport_->on_stream_end(asked);
   // An agent that was asked to end may let its tasks finish; terminate() and the keeper
   // see to it that this does not take for ever.
   if (transport_->ended())

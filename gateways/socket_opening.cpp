@@ -109,7 +109,7 @@ void SocketOpening::on_connected(FileDescriptor socket, error_code error, const 
       if (!other) throw_error(last_os_error(), "no descriptor left: " + last_os_error().message());
       return other;
     };
-    owner_.on_connected(copy());
+    owner_.on_connected(copy(), address);
     FileDescriptor second = copy();
     stream_ = std::make_unique<FdStream>(runtime_->io(), std::move(socket), std::move(second));
     if (!plan_.secret) return greet();
@@ -184,19 +184,23 @@ void SocketOpening::on_unreadable(error_code error) {
 }
 
 void SocketOpening::on_reply(const ServerReply& reply) {
+  const bool is_question = !plan_.request.death_of.empty();
+  if (reply.kind != ServerReply::Kind::refused && (reply.kind == ServerReply::Kind::death) != is_question)
+    return fail(errc::bootstrap_failed, plan_.name + " answers what it was not asked");
   switch (reply.kind) {
     case ServerReply::Kind::refused:
       return fail(errc::bootstrap_failed, plan_.name + " refuses: " + escape_for_display(reply.text));
-    case ServerReply::Kind::native: break;
+    case ServerReply::Kind::native:
+    case ServerReply::Kind::death: break;
     case ServerReply::Kind::execnet:
       output_ = execnet_start_line(portable_stage0, plan_.request.write_bytecode);
       [[fallthrough]];
     case ServerReply::Kind::portable: output_ += portable_bundle; break;
   }
   step_ = Step::done;
-  written_ = [self = shared_from_this()] {
+  written_ = [self = shared_from_this(), reply] {
     self->over_ = true;
-    self->owner_.on_open(std::move(self->stream_));
+    self->owner_.on_open(std::move(self->stream_), reply);
     self->owner_ = {};
   };
   write_more();

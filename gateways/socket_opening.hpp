@@ -35,9 +35,10 @@ class SocketOpening : public std::enable_shared_from_this<SocketOpening> {
     std::chrono::milliseconds patience{};  // for all of it
   };
   struct Owner {
-    /// The socket, for whoever has to shut it down; the stream is still being opened.
-    std::function<void(FileDescriptor)> on_connected;
-    std::function<void(std::unique_ptr<ByteStream>)> on_open;
+    /// The socket, for whoever has to shut it down, and where it leads; the stream is still being opened.
+    std::function<void(FileDescriptor, const SocketAddress&)> on_connected;
+    /// With what the server has said.
+    std::function<void(std::unique_ptr<ByteStream>, const ServerReply&)> on_open;
     std::function<void(ConnectionEnd)> on_failure;
   };
 

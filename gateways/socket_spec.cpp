@@ -7,6 +7,7 @@ namespace gangway::detail {
 SocketOpening::Plan common_plan(const XSpec& spec) {
   SocketOpening::Plan plan;
   plan.request.write_bytecode = !spec.dont_write_bytecode();
+  plan.request.wants_token = true;
   plan.keepalive = spec.keepalive();
   plan.patience = spec.connect_timeout();
   return plan;

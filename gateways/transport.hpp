@@ -39,6 +39,10 @@ class Transport {
   /// stderr goes to `sink`, as of `gateway`, where the transport carries it. Called once.
   virtual void watch(std::function<void()> on_end, std::string gateway, std::shared_ptr<OutputSink> sink) = 0;
 
+  /// The connection has come to the end of its stream. Unless the agent was `asked` to end, what takes a
+  /// question to learn how it did is asked now: on_end comes afterwards.
+  virtual void on_stream_end(bool /*asked*/) noexcept {}
+
   /// The agent's own pid, as it says in its HELLO; of use on this machine only.
   virtual void set_worker(pid_t /*pid*/) {}
   /// The process on this machine whose end is the gateway's; -1 when there is none.

@@ -54,11 +54,11 @@ ServerReply::Kind AgentStarter::kind() const noexcept {
   return python_.empty() ? ServerReply::Kind::native : ServerReply::Kind::portable;
 }
 
-SpawnRequest AgentStarter::request_for(std::vector<std::string> argv, int socket) const {
+SpawnRequest AgentStarter::request_for(std::vector<std::string> argv, int socket, int errors) const {
   SpawnRequest request;
   request.argv = std::move(argv);
   request.extra_env = {{"GANGWAY_COOKIE", cookie_}};
-  request.descriptors = {{socket, STDIN_FILENO}, {socket, STDOUT_FILENO}, {STDERR_FILENO, STDERR_FILENO}};
+  request.descriptors = {{socket, STDIN_FILENO}, {socket, STDOUT_FILENO}, {errors, STDERR_FILENO}};
   return request;
 }
 
@@ -75,31 +75,31 @@ void AgentStarter::prepare() noexcept {
     if (!warm_) return;
   }
   try {
-    warm_server_.emplace(request_for({agent_}, STDIN_FILENO));
+    warm_server_.emplace(request_for({agent_}, STDIN_FILENO, STDERR_FILENO));
   } catch (const Error& problem) {
     trace::log("no warm server: ", problem.what());
   }
 }
 
-ChildProcess AgentStarter::start(const ServerRequest& request, int socket) {
+ChildProcess AgentStarter::start(const ServerRequest& request, int socket, int errors) {
   std::vector<std::string> argv = python_.empty() ? std::vector{agent_} : python_;
   if (!python_.empty()) argv.emplace_back("-u");
   if (!request.write_bytecode) argv.emplace_back("-B");
   if (!python_.empty()) argv.insert(argv.end(), {"-c", std::string(portable_stage0)});
-  const SpawnRequest spawn = request_for(std::move(argv), socket);
+  const SpawnRequest spawn = request_for(std::move(argv), socket, errors);
   if (request.write_bytecode && warm_server_ && warm_server_->condition() == WarmServer::Condition::ready) {
     if (auto child = warm_server_->fork_agent(spawn)) return std::move(*child);
   }
   return ChildProcess::start(spawn);
 }
 
-ChildProcess AgentStarter::start_execnet(int socket) {
+ChildProcess AgentStarter::start_execnet(int socket, int errors) {
   std::vector<std::string> command = python_.empty() ? std::vector<std::string>{"python3"} : python_;
   // The native agent's keeper does for it what it does for agents.
   std::vector<std::string> argv{agent_, "--keep"};
   argv.insert(argv.end(), command.begin(), command.end());
   argv.insert(argv.end(), {"-u", "-c", execnet_program});
-  return ChildProcess::start(request_for(std::move(argv), socket));
+  return ChildProcess::start(request_for(std::move(argv), socket, errors));
 }
 
 }  // namespace gangway::detail

@@ -19,16 +19,16 @@ class AgentStarter {
 
   /// What the client has to be told.
   [[nodiscard]] ServerReply::Kind kind() const noexcept;
-  /// On a socket, which becomes its descriptors 0 and 1. Throws SpawnError.
-  [[nodiscard]] ChildProcess start(const ServerRequest& request, int socket);
+  /// On a socket, which becomes its descriptors 0 and 1, and with this stderr. Throws SpawnError.
+  [[nodiscard]] ChildProcess start(const ServerRequest& request, int socket, int errors);
   /// Executes what an execnet client sends. Throws SpawnError.
-  [[nodiscard]] ChildProcess start_execnet(int socket);
+  [[nodiscard]] ChildProcess start_execnet(int socket, int errors);
   /// A warm server has to be there before it is needed.
   void prepare() noexcept;
   void close() noexcept { warm_server_.reset(); }
 
  private:
-  [[nodiscard]] SpawnRequest request_for(std::vector<std::string> argv, int socket) const;
+  [[nodiscard]] SpawnRequest request_for(std::vector<std::string> argv, int socket, int errors) const;
 
   const std::vector<std::string> python_;
   const std::string agent_;

@@ -7,8 +7,11 @@
 #include <csignal>
 #include <utility>
 
+#include "channels/preamble.hpp"
 #include "core/escape.hpp"
 #include "gateways/fd_stream.hpp"
+#include "gateways/line_writer.hpp"
+#include "gateways/oom_kills.hpp"
 
 namespace gangway::detail {
 
@@ -23,6 +26,8 @@ constexpr std::chrono::milliseconds accept_pause{100};
 // So long a client has, after the end of its agent, to take what that wrote.
 constexpr std::chrono::seconds last_words_patience{5};
 constexpr int accepted_in_a_row = 16;
+// What agents wrote to their stderr last is under way to ours.
+constexpr std::chrono::seconds stderr_patience{1};
 
 std::vector<Listener> listeners_for(const ServerOptions& options) {
   std::vector<Listener> all = inherited_listeners();
@@ -42,6 +47,21 @@ std::vector<Listener> listeners_for(const ServerOptions& options) {
 }
 
 }  // namespace
+
+Server::Agent::Agent(boost::asio::io_context& io, FileDescriptor stderr_end)
+    : errors(std::make_shared<StderrPump>(io, std::move(stderr_end))), exited(io), oom_kills_before(oom_kills()) {
+  errors->start({}, LineWriter::shared(STDERR_FILENO));
+}
+
+// It was reaped.
+DeathRecord Server::Agent::death(bool killed_here) {
+  errors->drain();
+  DeathRecord record = child.status().value_or(ExitStatus{}).death_record();
+  record.stderr_tail = errors->tail();
+  if (record.signal == SIGKILL && !killed_here && oom_kills_before)
+    record.out_of_memory = oom_kills() > oom_kills_before;
+  return record;
+}
 
 Server::Server(ServerOptions options, Log log)
     : options_(std::move(options)),
@@ -78,6 +98,7 @@ void Server::run() {
   });
   for (const auto& door : doors_) accept(*door);
   io_.run();
+  (void)LineWriter::shared(STDERR_FILENO)->flush(stderr_patience);
 }
 
 // --- connections
@@ -162,9 +183,12 @@ void Server::on_request(Id id, const std::optional<ServerRequest>& request) {
   const auto session = std::move(found->second);
   sessions_.erase(found);
   admission_.leave(id);
+  if (request && !request->death_of.empty()) return on_question(session, request->death_of);
   std::string why;
   if (stopping_) {
     why = "it is ending";
+  } else if (served_ && options_.once) {
+    why = "it serves one connection, and has";
   } else if (agents_.size() >= options_.max_connections) {
     why = "it has " + std::to_string(agents_.size()) + " connections, and may not have more";
   } else {
@@ -179,7 +203,8 @@ void Server::on_request(Id id, const std::optional<ServerRequest>& request) {
 }
 
 void Server::serve(Id id, Session& session, const std::optional<ServerRequest>& request) {
-  auto agent = std::make_unique<Agent>(io_);
+  Pipe errors = make_pipe();
+  auto agent = std::make_unique<Agent>(io_, std::move(errors.read));
   FileDescriptor ours;
   FileDescriptor agents;
   int socket = session.socket();
@@ -191,12 +216,14 @@ void Server::serve(Id id, Session& session, const std::optional<ServerRequest>& 
     agents.reset(pair[1]);
     socket = agents.get();
   }
+  std::string token;
+  if (request && request->wants_token) token = to_hex(make_nonce());
   if (request) {
-    agent->child = starter_.start(*request, socket);
-    session.reply(starter_.kind());
+    agent->child = starter_.start(*request, socket, errors.write.get());
+    session.reply(starter_.kind(), token);
   } else {
     (void)set_nonblocking(socket, false);
-    agent->child = starter_.start_execnet(socket);
+    agent->child = starter_.start_execnet(socket, errors.write.get());
   }
   watchdog_.watch(agent->child.pid());
   say(id, " from " + session.peer().text() + ": agent " + std::to_string(agent->child.pid()) + " started");
@@ -214,7 +241,9 @@ void Server::serve(Id id, Session& session, const std::optional<ServerRequest>& 
   }
   watch(id, *agent);
   agents_[id] = std::move(agent);
-  if (options_.once) close_doors();
+  served_ = true;
+  if (options_.once && token.empty()) close_doors();
+  deaths_.enter(id, std::move(token));
   starter_.prepare();
 }
 
@@ -236,9 +265,12 @@ void Server::on_exit(Id id) {
   watchdog_.forget(agent.child.pid());
   agent.child.signal_group(SIGKILL);  // what the keeper may have left in its own group
   const auto status = agent.child.try_reap();
+  DeathRecord record = agent.death(stopping_);
   say(id, ": agent " + std::to_string(agent.child.pid()) + " has ended" +
-              (status && !status->success() ? ": " + status->death_record().summary() : ""));
+              (status && !status->success() ? ": " + record.summary() : ""));
   agents_.erase(found);
+  deaths_.died(id, std::move(record), std::chrono::steady_clock::now());
+  if (auto asked = questions_.extract(id)) answer(id, std::move(asked.mapped()));
   if (relays_.contains(id)) {  // what it wrote last is still under way
     const auto patience = std::make_shared<boost::asio::steady_timer>(io_, last_words_patience);
     patience->async_wait([this, id, patience](error_code) {
@@ -247,7 +279,41 @@ void Server::on_exit(Id id) {
     });
   }
   starter_.prepare();
+  if (options_.once && answers_ == 0 && !closed_) {  // for whoever may ask
+    patience_.expires_after(limits::death_awaited);
+    patience_.async_wait([this](error_code error) {
+      if (error) return;
+      close_doors();
+      end_if_done();
+    });
+  }
   end_if_done();
+}
+
+// How an agent has ended, whose client knows the end of the connection only.
+void Server::on_question(std::shared_ptr<Session> session, const std::string& token) {
+  const auto id = deaths_.find(token, std::chrono::steady_clock::now());
+  if (!id) return session->refuse("it knows no such connection, or not any more");
+  if (!agents_.contains(*id)) return answer(*id, std::move(session));
+  const std::weak_ptr<Session> asking = session;
+  if (const auto before = std::exchange(questions_[*id], std::move(session))) before->refuse("it was asked again");
+  const auto patience = std::make_shared<boost::asio::steady_timer>(io_, limits::death_awaited);
+  patience->async_wait([this, id = *id, asking, patience](error_code) {
+    const auto found = questions_.find(id);
+    if (found == questions_.end() || found->second != asking.lock()) return;
+    questions_.extract(found).mapped()->refuse("the agent has not ended");
+  });
+}
+
+void Server::answer(Id id, std::shared_ptr<Session> session) {
+  const auto record = deaths_.take(id);
+  if (!record || !record->known()) return session->refuse("it does not know how the agent has ended");
+  ++answers_;
+  session->tell(*record, [this] {
+    --answers_;
+    if (options_.once && agents_.empty()) close_doors();
+    end_if_done();
+  });
 }
 
 // --- the end
@@ -281,7 +347,7 @@ void Server::stop() {
 }
 
 void Server::end_if_done() {
-  if (!closed_ || !agents_.empty() || (!relays_.empty() && !stopping_)) return;
+  if (!closed_ || !agents_.empty() || ((!relays_.empty() || answers_ > 0) && !stopping_)) return;
   patience_.cancel();
   signals_.cancel();
   starter_.close();

@@ -1,6 +1,7 @@
 // The socket server: takes connections, and gives each of them an agent of its own.
 //
-// One thread runs it all; nothing in it blocks for longer than the fork of an agent takes.
+// One thread runs it all; nothing in it blocks for longer than the fork of an agent takes. What agents
+// write to their stderr goes to ours by the thread of a LineWriter.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -18,11 +19,13 @@
 #include "core/process.hpp"
 #include "gateways/server/admission.hpp"
 #include "gateways/server/agent_starter.hpp"
+#include "gateways/server/death_book.hpp"
 #include "gateways/server/listener.hpp"
 #include "gateways/server/options.hpp"
 #include "gateways/server/relay.hpp"
 #include "gateways/server/session.hpp"
 #include "gateways/server/watchdog.hpp"
+#include "gateways/stderr_pump.hpp"
 
 namespace gangway::detail {
 
@@ -45,9 +48,14 @@ class Server {
     boost::asio::steady_timer pause;
   };
   struct Agent {
-    explicit Agent(boost::asio::io_context& io) : exited(io) {}
+    Agent(boost::asio::io_context& io, FileDescriptor stderr_end);
+    ~Agent() { errors->close(); }
+    [[nodiscard]] DeathRecord death(bool killed_here);
+
+    std::shared_ptr<StderrPump> errors;
     ChildProcess child;
     boost::asio::posix::stream_descriptor exited;  // a copy of its pidfd
+    std::optional<std::uint64_t> oom_kills_before;
   };
   using Id = std::uint64_t;
 
@@ -61,6 +69,8 @@ class Server {
   void serve(Id id, Session& session, const std::optional<ServerRequest>& request);
   void watch(Id id, Agent& agent);
   void on_exit(Id id);
+  void on_question(std::shared_ptr<Session> session, const std::string& token);
+  void answer(Id id, std::shared_ptr<Session> session);
   void close_doors();
   void stop();
   void end_if_done();
@@ -80,8 +90,12 @@ class Server {
   std::map<Id, std::shared_ptr<Session>> sessions_;  // that have no agent yet
   std::map<Id, std::unique_ptr<Agent>> agents_;
   std::map<Id, std::shared_ptr<Relay>> relays_;  // of encrypted connections
+  DeathBook deaths_;
+  std::map<Id, std::shared_ptr<Session>> questions_;  // about agents whose end is not known yet
+  std::size_t answers_ = 0;                           // that are being written
   boost::asio::signal_set signals_;
   boost::asio::steady_timer patience_;
+  bool served_ = false;  // somebody, which is enough with `once`
   bool closed_ = false;  // nobody is let in any more
   bool stopping_ = false;
   std::uint64_t not_said_ = 0;  // lines that are not in the log: what strangers do must not fill a disk

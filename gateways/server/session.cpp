@@ -139,7 +139,45 @@ void Session::read_request() {
   });
 }
 
-void Session::reply(ServerReply::Kind kind) { write_line(ServerReply{kind, {}}.line()); }
+void Session::reply(ServerReply::Kind kind, std::string token) {
+  ServerReply reply;
+  reply.kind = kind;
+  reply.token = std::move(token);
+  write_line(reply.line());
+}
+
+void Session::tell(const DeathRecord& death, std::function<void()> on_told) {
+  ServerReply reply;
+  reply.kind = ServerReply::Kind::death;
+  reply.death = death;
+  reply.stderr_size = death.stderr_tail.size();
+  rest_ = reply.line() + death.stderr_tail;
+  on_told_ = std::move(on_told);
+  patience_.expires_after(limits::greeting_time);
+  patience_.async_wait([self = shared_from_this()](error_code error) {
+    if (!error) self->stream_->close();  // which whoever waits to write is told of
+  });
+  write_rest();
+}
+
+void Session::write_rest() {
+  while (!rest_.empty()) {
+    const iovec from{rest_.data(), rest_.size()};
+    error_code error;
+    rest_.erase(0, stream_->write({&from, 1}, error));
+    if (would_block(error)) {
+      stream_->wait_writable([self = shared_from_this()](error_code) { self->write_rest(); });
+      return;
+    }
+    if (error) break;
+  }
+  // What is encrypted may still be on its way down.
+  stream_->wait_writable([self = shared_from_this()](error_code) {
+    self->patience_.cancel();
+    self->part();
+    std::exchange(self->on_told_, nullptr)();
+  });
+}
 
 // A line fits into any socket's buffer, and nothing was written before.
 void Session::write_line(const std::string& line) {
@@ -155,16 +193,18 @@ void Session::refuse(const std::string& why, bool wrong_secret) {
   patience_.cancel();
   // In the clear before a handshake, encrypted after it; one that failed has said so in TLS's own way.
   if (!wrong_secret) write_line(ServerReply{ServerReply::Kind::refused, why}.line());
-  if (stream_) {
-    // What is unread would make the system reset the connection, and the client lose the line.
-    std::array<char, 4096> rest;
-    ::shutdown(socket_.get(), SHUT_WR);
-    for (int left = 16; left > 0 && ::recv(socket_.get(), rest.data(), rest.size(), MSG_DONTWAIT) > 0; --left) {
-    }
-    stream_->close();
-  }
+  if (stream_) part();
   socket_.reset();
   if (on_end) on_end(why, wrong_secret);
+}
+
+// What is unread would make the system reset the connection, and the client lose the last line.
+void Session::part() noexcept {
+  std::array<char, 4096> rest;
+  ::shutdown(socket_.get(), SHUT_WR);
+  for (int left = 16; left > 0 && ::recv(socket_.get(), rest.data(), rest.size(), MSG_DONTWAIT) > 0; --left) {
+  }
+  stream_->close();
 }
 
 }  // namespace gangway::detail

@@ -40,7 +40,10 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] bool encrypted() const noexcept { return encrypted_; }
   [[nodiscard]] int socket() const noexcept { return socket_.get(); }
   [[nodiscard]] std::unique_ptr<ByteStream> take_stream() { return std::move(stream_); }
-  void reply(ServerReply::Kind kind);
+  /// `token`: to ask with how the agent has ended; may be empty.
+  void reply(ServerReply::Kind kind, std::string token);
+  /// How an agent has ended, as far as the client takes it in time; `on_told` either way.
+  void tell(const DeathRecord& death, std::function<void()> on_told);
 
  private:
   [[nodiscard]] std::string why_not() const;
@@ -48,6 +51,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void shake_hands();
   void read_request();
   void write_line(const std::string& line);
+  void write_rest();
+  void part() noexcept;
 
   boost::asio::io_context& io_;
   const ServerOptions& options_;
@@ -58,6 +63,8 @@ class Session : public std::enable_shared_from_this<Session> {
   std::unique_ptr<ByteStream> stream_;
   bool encrypted_ = false;
   std::string request_;  // as far as it has come
+  std::string rest_;     // of what it is told
+  std::function<void()> on_told_;
   boost::asio::steady_timer turn_;
   boost::asio::steady_timer patience_;
 };

@@ -73,6 +73,13 @@ inline constexpr std::size_t secret_least = 16;
 inline constexpr std::size_t secret_most = 4096;
 // Agents of a server at a time, unless it is told otherwise.
 inline constexpr std::size_t server_connections = 64;
+// How agents have ended is kept for the clients that ask, which they do at once: 2 MiB at most.
+inline constexpr std::size_t deaths_kept = 64;
+inline constexpr std::chrono::seconds death_kept{10};
+// A connection ends with the agent's keeper, or a little before it: so long the question waits for that.
+inline constexpr std::chrono::seconds death_awaited{1};
+// And so long the client waits for the answer: five round trips of a long way, each 280 ms.
+inline constexpr std::chrono::milliseconds death_asked{1'400};
 
 // A link on which nothing came for so many intervals of keepalive= is dead: 45 s.
 inline constexpr int silent_intervals = 3;

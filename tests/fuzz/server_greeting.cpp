@@ -30,6 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     line.pop_back();
     const auto again = ServerReply::parse(line);
     require(again && again->kind == reply->kind);
+    require(reply->kind == ServerReply::Kind::refused || again == reply);
   }
   static const SocketAddress client = SocketAddress::numeric({"127.0.0.1", 40000}).at(0);
   static const SocketAddress server = SocketAddress::numeric({"127.0.0.1", 8888}).at(0);

@@ -56,6 +56,15 @@ def execnet_server():
     process.stdout.close()
 
 
+def test_error_says_how_the_agent_died(group, gwserver):
+    gateway = group.makegateway("socket=" + gwserver("127.0.0.1:0"))
+    channel = gateway.remote_exec("import os; os.write(2, b'no more work\\n'); os._exit(3)")
+    with pytest.raises(EOFError) as error:
+        channel.receive(20)
+    assert "exit status 3" in str(error.value)
+    assert "no more work" in str(error.value)
+
+
 def test_socket(group, gwserver):
     address = gwserver("127.0.0.1:0")
     gateway = group.makegateway("socket=" + address)

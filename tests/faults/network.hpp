@@ -1,0 +1,84 @@
+// A network of this machine whose links can be cut, slowed down and filtered: a namespace with a
+// server's side, and ours. Needs root, and for some of it iptables and tc.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include <unistd.h>
+
+namespace gangway::test {
+
+class Network {
+ public:
+  Network() {
+    // Tests that run at the same time have networks of their own.
+    const int number = ::getpid();
+    name_ = "gwt" + std::to_string(number);
+    net_ = "10." + std::to_string(200 + number / 250 % 50) + "." + std::to_string(number % 250) + ".";
+    made_ = run("ip netns add " + name_) &&
+            run("ip link add " + near() + " type veth peer name " + far() + " netns " + name_) &&
+            run("ip addr add " + net_ + "1/24 dev " + near()) && run("ip link set " + near() + " up") &&
+            inside("ip addr add " + there() + "/24 dev " + far()) && inside("ip link set " + far() + " up") &&
+            inside("ip link set lo up");
+  }
+  ~Network() {
+    (void)run("ip netns del " + name_);
+    (void)run("ip link del " + near());
+  }
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  [[nodiscard]] explicit operator bool() const { return made_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+  /// The address of the far side, and one that nobody has.
+  [[nodiscard]] std::string there() const { return net_ + "2"; }
+  [[nodiscard]] std::string nobody() const { return net_ + "99"; }
+
+  void pull_the_cable() const { EXPECT_TRUE(run("ip link set " + near() + " down")); }
+  /// What is sent from there does not come; what is sent from here does.
+  void lose_answers() const { EXPECT_TRUE(inside("ip route add blackhole " + net_ + "1/32")); }
+  /// Packets at the far side that match are dropped. False: no iptables that can do that.
+  [[nodiscard]] bool drop(const std::string& chain, const std::string& match) const {
+    return inside("iptables -A " + chain + " -p tcp " + match + " -j DROP");
+  }
+  /// Packets that the first rule of a chain has dropped.
+  [[nodiscard]] long dropped(const std::string& chain) const {
+    return std::atol(output("iptables -nvxL " + chain + " 1").c_str());
+  }
+  /// Both directions. False: no tc that can do that.
+  [[nodiscard]] bool slow_down(const std::string& rate) const {
+    const std::string shape = " root tbf burst 3000 latency 1s rate " + rate;
+    return run("tc qdisc add dev " + near() + shape) && inside("tc qdisc add dev " + far() + shape);
+  }
+
+  [[nodiscard]] bool inside(const std::string& command) const { return run("ip netns exec " + name_ + " " + command); }
+  /// What a command writes there.
+  [[nodiscard]] std::string output(const std::string& command) const {
+    const std::string line = "ip netns exec " + name_ + " " + command + " 2>/dev/null";
+    const std::unique_ptr<FILE, int (*)(FILE*)> from(::popen(line.c_str(), "r"), ::pclose);
+    std::string text;
+    std::array<char, 4096> buffer;
+    while (from && !std::feof(from.get()))
+      text.append(buffer.data(), std::fread(buffer.data(), 1, buffer.size(), from.get()));
+    return text;
+  }
+
+ private:
+  [[nodiscard]] static bool run(const std::string& command) {
+    return std::system((command + " >/dev/null 2>&1").c_str()) == 0;
+  }
+  [[nodiscard]] std::string near() const { return name_ + "a"; }
+  [[nodiscard]] std::string far() const { return name_ + "b"; }
+
+  std::string name_;
+  std::string net_;
+  bool made_ = false;
+};
+
+}  // namespace gangway::test

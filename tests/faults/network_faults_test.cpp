@@ -1,0 +1,188 @@
+// Rows C of the catalogue that need a network: packets that do not arrive, or late.
+#include <sys/stat.h>
+
+#include <future>
+
+#include "tests/faults/fault_test.hpp"
+#include "tests/faults/network.hpp"
+#include "tests/support/server_process.hpp"
+
+namespace gangway::test {
+namespace {
+
+using ::testing::StartsWith;
+
+constexpr const char* echo = "for item in channel: channel.send(item)";
+
+class Networks : public GroupTest {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root: network namespaces";
+    network_.emplace();
+    if (!*network_) GTEST_SKIP() << "no network namespace to be had (ip netns)";
+    secret_ = directory_.write("secret", "0123456789abcdef0123456789abcdef");
+    (void)::chmod(secret_.c_str(), 0600);
+    GroupTest::SetUp();
+  }
+  void TearDown() override {
+    end_group();
+    server_.reset();
+    network_.reset();
+    GroupTest::TearDown();
+  }
+
+  [[nodiscard]] const Network& network() const { return *network_; }
+  /// Starts the server on the far side; gives the spec of a gateway there.
+  [[nodiscard]] std::string serve(const std::string& server_keepalive = "1") {
+    server_.emplace(
+        std::vector<std::string>{network_->there() + ":0", "--secret-file", secret_, "--keepalive", server_keepalive},
+        std::vector<std::pair<std::string, std::string>>{},
+        std::vector<std::string>{"ip", "netns", "exec", network_->name()});
+    EXPECT_NE(server_->address(), "") << server_->log();
+    return server_->socket_spec() + "//secret_file=" + secret_;
+  }
+
+ private:
+  TemporaryDirectory directory_;
+  std::string secret_;
+  std::optional<Network> network_;
+  std::optional<ServerProcess> server_;
+};
+
+class DeadLinks : public Networks, public ::testing::WithParamInterface<const char*> {
+ protected:
+  void go_silent() {
+    if (std::string_view(GetParam()) == "cable")
+      network().pull_the_cable();
+    else
+      network().lose_answers();
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(, DeadLinks, ::testing::Values("cable", "answers"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST_P(DeadLinks, C1_C4_dead_link_is_noticed_on_both_sides) {
+  Gateway gateway = group().makegateway(serve() + "//keepalive=1s");
+  const auto worker = static_cast<pid_t>(gateway.info().pid);
+  Channel idle = gateway.remote_exec("channel.receive()");
+  const auto begun = std::chrono::steady_clock::now();
+  go_silent();
+  EXPECT_THAT(lost(idle).what(), AnyOf(HasSubstr("is dead"), HasSubstr("route"), HasSubstr("unreachable")));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 10s);  // three questions, one a second
+  EXPECT_TRUE(eventually([&] { return !is_alive(worker); }, 20s));
+}
+
+TEST_P(DeadLinks, C1_C4_dead_link_of_a_hop_fails_all_behind_it) {
+  (void)group().makegateway(serve() + "//keepalive=1s//id=there");
+  Gateway first = group().makegateway("popen//via=there//id=first");
+  Gateway second = group().makegateway("popen//via=first//id=second");
+  const std::array workers{worker_pid(group().at("there")), worker_pid(first), worker_pid(second)};
+  std::vector<Channel> idle{first.remote_exec("channel.receive()"), second.remote_exec("channel.receive()")};
+  go_silent();
+  EXPECT_THAT(lost(idle[0]).what(), AllOf(StartsWith("gateway first: lost with its hop: gateway there: the "),
+                                          AnyOf(HasSubstr("is dead"), HasSubstr("route"), HasSubstr("unreachable"))));
+  EXPECT_THAT(lost(idle[1]).what(),
+              StartsWith("gateway second: lost with its hop: gateway first: lost with its hop: gateway there: the "));
+  // The far side finds out for itself: nobody can tell it.
+  for (const pid_t worker : workers) EXPECT_TRUE(eventually([&] { return !is_alive(worker); }, 20s));
+}
+
+TEST_F(Networks, C10_host_that_does_not_answer_is_a_timeout_that_says_so) {
+  const std::string address = network().nobody() + ":8888";
+  const auto error = start_error(group(), "socket=" + address + "//connect_timeout=500ms");
+  EXPECT_EQ(error.code(), errc::bootstrap_timeout);
+  EXPECT_THAT(error.what(), HasSubstr("no answer from " + address));
+}
+
+TEST_F(Networks, C5_lost_packets_change_nothing) {
+  const std::string one_in_twenty = "-m statistic --mode random --probability 0.05";
+  if (!network().drop("INPUT", one_in_twenty) || !network().drop("OUTPUT", one_in_twenty))
+    GTEST_SKIP() << "no iptables with -m statistic";
+  Channel channel = group().makegateway(serve("15")).remote_exec(echo);
+  constexpr int rounds = 40;
+  const auto item = [](int round) { return std::string(20'000, static_cast<char>('a' + round % 26)); };
+  for (int round = 0; round < rounds; ++round) channel.send(item(round));
+  for (int round = 0; round < rounds; ++round) EXPECT_TRUE(channel.receive(60s) == Value(item(round))) << round;
+  EXPECT_GT(network().dropped("INPUT") + network().dropped("OUTPUT"), 0);
+}
+
+// What the window of a channel does not let out does not stand before control frames in anybody's buffer.
+TEST_F(Networks, C7_slow_line_lets_control_frames_through) {
+  if (!network().slow_down("64kbit")) GTEST_SKIP() << "no tc with tbf";
+  Gateway gateway = group().makegateway(serve("15") + "//window=4096");
+  constexpr int items = 24;  // 3 s each way
+  Channel bulk = gateway.remote_exec("for item in channel: channel.send(item)");
+  auto sending = std::async(std::launch::async, [&] {
+    for (int number = 0; number < items; ++number) bulk.send(zeros(1000));
+  });
+  auto receiving = std::async(std::launch::async, [&] {
+    for (int number = 0; number < items; ++number) EXPECT_EQ(take<Bytes>(bulk).size(), 1000u);
+  });
+  int answers = 0;
+  for (; receiving.wait_for(0s) != std::future_status::ready; ++answers) (void)gateway.ping(20s);
+  EXPECT_GE(answers, 3);  // while that was under way
+  sending.get();
+  receiving.get();
+  EXPECT_FALSE(gateway.unresponsive());
+}
+
+/// A firewall that forgets connections on which nothing has come for a while, and drops silently what
+/// belongs to none.
+class ForgetfulNetworks : public Networks {
+ protected:
+  [[nodiscard]] bool forget_after(int seconds) {
+    return network().drop("INPUT", "-m conntrack --ctstate INVALID") &&
+           network().drop("OUTPUT", "-m conntrack --ctstate INVALID") &&
+           network().inside("sysctl -w net.netfilter.nf_conntrack_tcp_loose=0") &&
+           network().inside("sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=" +
+                            std::to_string(seconds)) &&
+           network().inside("cat /proc/net/nf_conntrack");
+  }
+  [[nodiscard]] std::size_t remembered() const {
+    const std::string table = network().output("cat /proc/net/nf_conntrack");
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = table.find("ESTABLISHED", at)) != table.npos; ++at) ++count;
+    return count;
+  }
+};
+
+TEST_F(ForgetfulNetworks, C13_idle_connection_is_kept_alive) {
+  if (!forget_after(3)) GTEST_SKIP() << "no iptables with -m conntrack";
+  const std::string spec = serve("0");
+  Gateway kept = group().makegateway(spec + "//keepalive=1s");
+  Gateway forgotten = group().makegateway(spec + "//keepalive=0");
+  EXPECT_EQ(remembered(), 2u);
+  ASSERT_TRUE(eventually([&] { return remembered() == 1; }, 20s));
+  EXPECT_EQ(ask<int>(kept, "channel.send(1)"), 1);
+  EXPECT_THROW((void)forgotten.ping(1s), TimeoutError);
+  forgotten.kill();
+}
+
+TEST_F(ForgetfulNetworks, C13_forgotten_connection_is_noticed_on_both_sides) {
+  if (!forget_after(1)) GTEST_SKIP() << "no iptables with -m conntrack";
+  Gateway gateway = group().makegateway(serve("2") + "//keepalive=2s");
+  const pid_t worker = worker_pid(gateway);
+  EXPECT_THAT(lost(gateway.remote_exec("channel.receive()")).what(), HasSubstr("is dead"));
+  EXPECT_TRUE(eventually([&] { return !is_alive(worker); }, 30s));
+}
+
+TEST_F(Networks, C14_large_packets_that_vanish_are_a_dead_link) {
+  for (const char* const chain : {"INPUT", "OUTPUT"}) {
+    Gateway gateway = group().makegateway(serve() + "//keepalive=1s");
+    Channel channel = gateway.remote_exec("while True:\n    channel.send(bytes(channel.receive()))");
+    if (!network().drop(chain, "-m length --length 1400:65535")) GTEST_SKIP() << "no iptables with -m length";
+    channel.send(100);
+    EXPECT_EQ(take<Bytes>(channel).size(), 100u);  // small ones come through
+    if (std::string_view(chain) == "INPUT")
+      channel.send(zeros(100'000));
+    else
+      channel.send(100'000);
+    EXPECT_EQ(lost(channel).code(), errc::connection_lost);
+    EXPECT_GT(network().dropped(chain), 0);
+    ASSERT_TRUE(network().inside("iptables -F"));
+  }
+}
+
+}  // namespace
+}  // namespace gangway::test
