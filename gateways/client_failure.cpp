@@ -54,6 +54,22 @@ constexpr std::array su_signs{
     Sign{"Authentication failure", errc::auth_failed, "su asks for a password, which cannot be given here"},
     Sign{"does not exist", errc::host_not_found, "no such user"},
 };
+constexpr std::array doas_signs{
+    Sign{"doas: Authentication required", errc::auth_failed,
+         "doas asks for a password, which cannot be given here (nopass)"},
+    Sign{"doas: Authorization required", errc::auth_failed,
+         "doas asks for a password, which cannot be given here (nopass)"},
+    Sign{"doas: Operation not permitted", errc::auth_failed, "doas does not permit it"},
+    Sign{"doas is not enabled", errc::auth_failed, "doas has no configuration here"},
+    Sign{"doas: unknown user", errc::host_not_found, "no such user"},
+};
+constexpr std::array namespace_signs{
+    Sign{": failed to execute ", errc::python_not_found, "no such interpreter in there"},
+    Sign{"nsenter: reassociate to ", errc::auth_failed, "this needs more privileges"},
+    Sign{"unshare: unshare failed", errc::auth_failed, "this needs more privileges"},
+    Sign{"nsenter: stat of /proc/", errc::host_not_found, "no such process, or one that is closed to this user"},
+    Sign{"nsenter: cannot open /proc/", errc::host_not_found, "no such process, or one that is closed to this user"},
+};
 constexpr std::array container_signs{
     Sign{"No such container", errc::host_not_found, "no such container"},
     Sign{"no such container", errc::host_not_found, "no such container"},
@@ -111,6 +127,9 @@ std::optional<ConnectionEnd> client_failure(const XSpec& spec, const DeathRecord
     case TransportKind::vagrant_ssh: return ssh_failure(spec, death);
     case TransportKind::sudo: return by_sign(spec, sudo_signs, death);
     case TransportKind::su: return by_sign(spec, su_signs, death);
+    case TransportKind::doas: return by_sign(spec, doas_signs, death);
+    case TransportKind::nsenter:
+    case TransportKind::unshare: return by_sign(spec, namespace_signs, death);
     case TransportKind::docker:
     case TransportKind::podman:
     case TransportKind::kubectl: return by_sign(spec, container_signs, death);

@@ -100,6 +100,9 @@ std::shared_ptr<Transport> open_via(const TransportContext& context, const XSpec
 
 std::shared_ptr<Transport> open_transport(const TransportContext& context, const XSpec& spec,
                                           const Bootstrap& bootstrap) {
+  if (spec.kind() != TransportKind::ssh && spec.has("compress"))
+    spec.reject("compress", "compress= switches ssh's own compression; there is none for " +
+                                std::string(to_string(spec.kind())));
   if (spec.has("via")) return open_via(context, spec, bootstrap);
   switch (spec.kind()) {
     case TransportKind::popen: return open_popen(context, bootstrap);
@@ -117,6 +120,9 @@ std::shared_ptr<Transport> open_transport(const TransportContext& context, const
     case TransportKind::kubectl:
     case TransportKind::sudo:
     case TransportKind::su:
+    case TransportKind::doas:
+    case TransportKind::nsenter:
+    case TransportKind::unshare:
     case TransportKind::slurm: return open_client(context, spec, bootstrap);
   }
   spec.reject(to_string(spec.kind()), "this version cannot start such gateways");

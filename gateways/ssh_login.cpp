@@ -137,7 +137,8 @@ SshSessionHandle SshLogin::handshake(FileDescriptor fd, const std::string& key_t
       ssh_options_set(s, SSH_OPTIONS_NODELAY, &no_nagle) != SSH_OK ||
       ssh_options_set(s, SSH_OPTIONS_KNOWNHOSTS, "/dev/null") != SSH_OK ||
       ssh_options_set(s, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null") != SSH_OK ||
-      ssh_options_set(s, SSH_OPTIONS_COMPRESSION, settings.compression ? "yes" : "no") != SSH_OK)
+      ssh_options_set(s, SSH_OPTIONS_COMPRESSION, settings.compression > 0 ? "yes" : "no") != SSH_OK ||
+      (settings.compression > 0 && ssh_options_set(s, SSH_OPTIONS_COMPRESSION_LEVEL, &settings.compression) != SSH_OK))
     throw_error(errc::bad_spec, "libssh takes no connection to " + settings.destination() + ": " + ssh_error_of(s));
   set_text(s, SSH_OPTIONS_CIPHERS_C_S, settings.ciphers, "Ciphers");
   set_text(s, SSH_OPTIONS_CIPHERS_S_C, settings.ciphers, "Ciphers");

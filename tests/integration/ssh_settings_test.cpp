@@ -41,7 +41,7 @@ TEST_F(SshSettingsTest, options_are_read_as_by_ssh) {
   EXPECT_EQ(settings.host, "box");
   EXPECT_EQ(settings.port, 2222);
   EXPECT_EQ(settings.user, "joe");
-  EXPECT_TRUE(settings.compression);
+  EXPECT_EQ(settings.compression, 6);
   EXPECT_EQ(settings.family, AF_INET);
   EXPECT_THAT(settings.identity_files, ElementsAre("/k1", "/k2"));
   EXPECT_EQ(with_config("", "joe@box -p 7").user, "joe");
@@ -70,7 +70,7 @@ TEST_F(SshSettingsTest, match_and_include) {
                       "Match all\n  HostName box.x\n",
                   "joe@box");
   EXPECT_EQ(settings.port, 44);
-  EXPECT_FALSE(settings.compression);
+  EXPECT_EQ(settings.compression, 0);
   EXPECT_TRUE(settings.batch_mode);
   EXPECT_THAT(error_of("box", "Match exec \"true\"\n  Port 4\n"), HasSubstr("ssh_client=openssh"));
   EXPECT_THAT(error_of("box", "Include " + (directory_ / "config") + "\n"), HasSubstr("too many levels"));
