@@ -83,8 +83,8 @@ Words su(const XSpec& spec, const Bootstrap& bootstrap, const LaunchSettings& se
 // They leave the environment alone, and with it the cookie.
 Words in_namespaces(const XSpec& spec, Words argv, const Words& options, const Bootstrap& bootstrap) {
   if (!options.front().starts_with('-'))
-    spec.reject(to_string(spec.kind()), "'" + options.front() + "' is no option of " + argv.front() +
-                                            ": what is run there is python=");
+    spec.reject(to_string(spec.kind()),
+                "'" + options.front() + "' is no option of " + argv.front() + ": what is run there is python=");
   append(argv, options);
   argv.emplace_back("--");
   append(argv, bootstrap.argv());

@@ -101,8 +101,8 @@ std::shared_ptr<Transport> open_via(const TransportContext& context, const XSpec
 std::shared_ptr<Transport> open_transport(const TransportContext& context, const XSpec& spec,
                                           const Bootstrap& bootstrap) {
   if (spec.kind() != TransportKind::ssh && spec.has("compress"))
-    spec.reject("compress", "compress= switches ssh's own compression; there is none for " +
-                                std::string(to_string(spec.kind())));
+    spec.reject("compress",
+                "compress= switches ssh's own compression; there is none for " + std::string(to_string(spec.kind())));
   if (spec.has("via")) return open_via(context, spec, bootstrap);
   switch (spec.kind()) {
     case TransportKind::popen: return open_popen(context, bootstrap);

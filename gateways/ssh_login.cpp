@@ -233,6 +233,7 @@ SshSessionHandle SshLogin::run(FileDescriptor proxied) const {
     for (;;) {
       const int result = step();
       if (result != SSH_AUTH_AGAIN) return result;
+      if (!is_alive(session.get())) return static_cast<int>(SSH_AUTH_ERROR);  // libssh would wait for ever
       const bool pending = (ssh_get_poll_flags(session.get()) & SSH_WRITE_PENDING) != 0;
       if (!control.wait(socket, static_cast<short>(POLLIN | (pending ? POLLOUT : 0)), deadline))
         throw_error(errc::connect_timeout, "the login to " + settings.destination() + " took too long");

@@ -62,6 +62,21 @@ TEST_F(SshSettingsTest, the_first_value_counts) {
   EXPECT_EQ(with_config("Port 1\n", "-p 9 box").port, 9);
 }
 
+TEST_F(SshSettingsTest, compress_is_stronger_than_the_configuration) {
+  const auto level = [&](const std::string& ssh, const std::string& more, const std::string& config) {
+    return ssh_settings(XSpec("ssh=" + ssh + "//ssh_config=" + directory_.write("config", config) + more)).compression;
+  };
+  EXPECT_EQ(level("box", "", ""), 0);
+  EXPECT_EQ(level("box", "", "Compression yes\n"), 6);
+  EXPECT_EQ(level("box", "//compress=off", "Compression yes\n"), 0);
+  EXPECT_EQ(level("-o Compression=yes box", "//compress=0", ""), 0);
+  EXPECT_EQ(level("box", "//compress=9", "Compression no\n"), 9);
+  EXPECT_EQ(level("-C box", "//compress=1", ""), 1);
+  EXPECT_EQ(level("box", "//compress", ""), 6);
+  EXPECT_THROW((void)level("-C box", "//compress=off", ""), SpecError);
+  EXPECT_THROW((void)level("box", "//compress=10", ""), SpecError);
+}
+
 TEST_F(SshSettingsTest, match_and_include) {
   directory_.write("more", "Port 44\n");
   const auto settings =
