@@ -1,5 +1,6 @@
 #include "gateways/client_failure.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -18,6 +19,7 @@ struct Sign {
   std::string_view text;  // in a line of stderr
   errc code;
   std::string_view advice;
+  bool again = false;  // another attempt may do better
 };
 
 // In the order of what says most: a changed key is followed by "Host key verification failed".
@@ -37,9 +39,9 @@ constexpr std::array ssh_signs{
     Sign{"Permission denied (", errc::auth_failed, "the login failed"},
     Sign{"Session open refused by peer", errc::server_limit, "the server allows no more sessions (MaxSessions)"},
     Sign{"channel 0: open failed", errc::server_limit, "the server allows no more sessions (MaxSessions)"},
-    Sign{"Exceeded MaxStartups", errc::server_limit, "the server allows no more logins at a time (MaxStartups)"},
+    Sign{"Exceeded MaxStartups", errc::server_limit, "the server allows no more logins at a time (MaxStartups)", true},
     Sign{"kex_exchange_identification", errc::host_unreachable,
-         "the server hung up before the login (MaxStartups is one reason)"},
+         "the server hung up before the login (MaxStartups is one reason)", true},
     Sign{"Connection closed by", errc::host_unreachable, "the server hung up before the login"},
 };
 
@@ -119,6 +121,13 @@ std::optional<ConnectionEnd> ssh_failure(const XSpec& spec, const DeathRecord& d
 }
 
 }  // namespace
+
+bool hung_up_before_login(const DeathRecord& death) {
+  if (death.exit_status != ssh_failed || !line_with(death.stderr_tail, "UNKNOWN port").empty()) return false;
+  const auto sign = std::find_if(ssh_signs.begin(), ssh_signs.end(),
+                                 [&](const Sign& each) { return !line_with(death.stderr_tail, each.text).empty(); });
+  return sign != ssh_signs.end() && sign->again;
+}
 
 std::optional<ConnectionEnd> client_failure(const XSpec& spec, const DeathRecord& death) {
   if (!death.exit_status || death.exit_status == 0) return {};

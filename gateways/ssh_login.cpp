@@ -8,13 +8,13 @@
 
 #include <algorithm>
 #include <memory>
-#include <random>
 #include <utility>
 
 #include <gangway/error.hpp>
 
 #include "core/escape.hpp"
 #include "core/trace.hpp"
+#include "gateways/backoff.hpp"
 #include "gateways/ssh_auth.hpp"
 #include "gateways/ssh_known_hosts.hpp"
 
@@ -23,9 +23,6 @@ namespace gangway::detail {
 namespace {
 
 using std::chrono::milliseconds;
-
-constexpr milliseconds first_backoff{100};
-constexpr milliseconds longest_backoff{3'000};
 
 // The server was there and hung up before its greeting: worth another try.
 struct NoGreeting {
@@ -205,15 +202,14 @@ void SshLogin::check_host_key(ssh_session session, bool& trusted) const {
 SshSessionHandle SshLogin::run(FileDescriptor proxied) const {
   const bool direct = !proxied;
   const std::string key_types = SshKnownHosts(settings).key_types();
-  std::minstd_rand random(std::random_device{}());
+  Backoff backoff;
   SshSessionHandle session;
-  for (milliseconds backoff = first_backoff;; backoff = std::min(2 * backoff, longest_backoff)) {
+  for (;;) {
     try {
       session = handshake(direct ? connect() : std::move(proxied), key_types);
       break;
     } catch (const NoGreeting& silence) {
-      // Half of it by chance: who was turned away together shall not come back together.
-      const auto pause = backoff / 2 + milliseconds(random() % static_cast<unsigned>(backoff.count() / 2));
+      const auto pause = backoff.next();
       trace::log("ssh ", settings.destination(), ": no greeting (", silence.text, "), again in ", pause.count(), " ms");
       const auto then = Clock::now() + pause;
       if (!direct || then >= deadline)

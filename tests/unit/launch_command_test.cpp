@@ -194,6 +194,26 @@ TEST(ClientFailure, is_not_made_up) {
   EXPECT_FALSE(client_failure(XSpec("popen"), DeathRecord{255, {}, "Connection refused"}));
 }
 
+TEST(ClientFailure, that_is_worth_another_attempt_is_a_server_that_hung_up_before_the_login) {
+  const auto worth = [](int status, const char* stderr_tail) {
+    return hung_up_before_login(DeathRecord{status, {}, stderr_tail});
+  };
+  EXPECT_TRUE(worth(255,
+                    "kex_exchange_identification: read: Connection reset by peer\r\n"
+                    "Connection reset by 127.0.0.1 port 22\r\n"));
+  EXPECT_TRUE(worth(255, "Exceeded MaxStartups\r\n"));
+  EXPECT_FALSE(worth(1, "kex_exchange_identification: read: Connection reset by peer\r\n"));
+  EXPECT_FALSE(worth(255,
+                     "ssh: Could not resolve hostname jump\r\n"
+                     "kex_exchange_identification: Connection closed by remote host\r\n"));
+  EXPECT_FALSE(worth(255,
+                     "kex_exchange_identification: Connection closed by remote host\r\n"
+                     "Connection closed by UNKNOWN port 65535\r\n"))
+      << "a proxy";
+  EXPECT_FALSE(worth(255, "me@h: Permission denied (publickey).\r\n"));
+  EXPECT_FALSE(worth(255, ""));
+}
+
 TEST(ClientFailure, has_no_control_characters_of_the_far_side) {
   const auto failure =
       client_failure(XSpec("ssh=h"), DeathRecord{255, {}, "\x1b[2Jssh: connect to host h: Connection refused\r\n"});
