@@ -54,8 +54,11 @@ constexpr std::array transports{
     Transport{"docker"sv, TransportKind::docker, Operand::required},
     Transport{"podman"sv, TransportKind::podman, Operand::required},
     Transport{"kubectl"sv, TransportKind::kubectl, Operand::required},
-    Transport{"sudo"sv, TransportKind::sudo, Operand::optional},    // nobody named: root
-    Transport{"su"sv, TransportKind::su, Operand::optional},        // likewise
+    Transport{"sudo"sv, TransportKind::sudo, Operand::optional},  // nobody named: root
+    Transport{"su"sv, TransportKind::su, Operand::optional},      // likewise
+    Transport{"doas"sv, TransportKind::doas, Operand::optional},  // likewise
+    Transport{"nsenter"sv, TransportKind::nsenter, Operand::required},
+    Transport{"unshare"sv, TransportKind::unshare, Operand::required},
     Transport{"slurm"sv, TransportKind::slurm, Operand::optional},  // srun's own defaults
 };
 

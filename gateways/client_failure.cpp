@@ -1,5 +1,6 @@
 #include "gateways/client_failure.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -18,6 +19,7 @@ struct Sign {
   std::string_view text;  // in a line of stderr
   errc code;
   std::string_view advice;
+  bool again = false;  // another attempt may do better
 };
 
 // In the order of what says most: a changed key is followed by "Host key verification failed".
@@ -37,9 +39,9 @@ constexpr std::array ssh_signs{
     Sign{"Permission denied (", errc::auth_failed, "the login failed"},
     Sign{"Session open refused by peer", errc::server_limit, "the server allows no more sessions (MaxSessions)"},
     Sign{"channel 0: open failed", errc::server_limit, "the server allows no more sessions (MaxSessions)"},
-    Sign{"Exceeded MaxStartups", errc::server_limit, "the server allows no more logins at a time (MaxStartups)"},
+    Sign{"Exceeded MaxStartups", errc::server_limit, "the server allows no more logins at a time (MaxStartups)", true},
     Sign{"kex_exchange_identification", errc::host_unreachable,
-         "the server hung up before the login (MaxStartups is one reason)"},
+         "the server hung up before the login (MaxStartups is one reason)", true},
     Sign{"Connection closed by", errc::host_unreachable, "the server hung up before the login"},
 };
 
@@ -53,6 +55,22 @@ constexpr std::array sudo_signs{
 constexpr std::array su_signs{
     Sign{"Authentication failure", errc::auth_failed, "su asks for a password, which cannot be given here"},
     Sign{"does not exist", errc::host_not_found, "no such user"},
+};
+constexpr std::array doas_signs{
+    Sign{"doas: Authentication required", errc::auth_failed,
+         "doas asks for a password, which cannot be given here (nopass)"},
+    Sign{"doas: Authorization required", errc::auth_failed,
+         "doas asks for a password, which cannot be given here (nopass)"},
+    Sign{"doas: Operation not permitted", errc::auth_failed, "doas does not permit it"},
+    Sign{"doas is not enabled", errc::auth_failed, "doas has no configuration here"},
+    Sign{"doas: unknown user", errc::host_not_found, "no such user"},
+};
+constexpr std::array namespace_signs{
+    Sign{": failed to execute ", errc::python_not_found, "no such interpreter in there"},
+    Sign{"nsenter: reassociate to ", errc::auth_failed, "this needs more privileges"},
+    Sign{"unshare: unshare failed", errc::auth_failed, "this needs more privileges"},
+    Sign{"nsenter: stat of /proc/", errc::host_not_found, "no such process, or one that is closed to this user"},
+    Sign{"nsenter: cannot open /proc/", errc::host_not_found, "no such process, or one that is closed to this user"},
 };
 constexpr std::array container_signs{
     Sign{"No such container", errc::host_not_found, "no such container"},
@@ -104,6 +122,13 @@ std::optional<ConnectionEnd> ssh_failure(const XSpec& spec, const DeathRecord& d
 
 }  // namespace
 
+bool hung_up_before_login(const DeathRecord& death) {
+  if (death.exit_status != ssh_failed || !line_with(death.stderr_tail, "UNKNOWN port").empty()) return false;
+  const auto sign = std::find_if(ssh_signs.begin(), ssh_signs.end(),
+                                 [&](const Sign& each) { return !line_with(death.stderr_tail, each.text).empty(); });
+  return sign != ssh_signs.end() && sign->again;
+}
+
 std::optional<ConnectionEnd> client_failure(const XSpec& spec, const DeathRecord& death) {
   if (!death.exit_status || death.exit_status == 0) return {};
   switch (spec.kind()) {
@@ -111,6 +136,9 @@ std::optional<ConnectionEnd> client_failure(const XSpec& spec, const DeathRecord
     case TransportKind::vagrant_ssh: return ssh_failure(spec, death);
     case TransportKind::sudo: return by_sign(spec, sudo_signs, death);
     case TransportKind::su: return by_sign(spec, su_signs, death);
+    case TransportKind::doas: return by_sign(spec, doas_signs, death);
+    case TransportKind::nsenter:
+    case TransportKind::unshare: return by_sign(spec, namespace_signs, death);
     case TransportKind::docker:
     case TransportKind::podman:
     case TransportKind::kubectl: return by_sign(spec, container_signs, death);

@@ -4,11 +4,8 @@
 
 namespace gangway::detail {
 
-ClientProcess::ClientProcess(Runtime& runtime, const XSpec& spec, std::vector<std::string> argv,
-                             std::vector<std::pair<std::string, std::string>> extra_env)
-    : PopenProcess(runtime, std::move(argv), std::move(extra_env)),
-      spec_(spec),
-      ends_step_(spec.kind() == TransportKind::slurm) {}
+ClientProcess::ClientProcess(Runtime& runtime, const XSpec& spec, SpawnRequest request, Start start)
+    : PopenProcess(runtime, std::move(request), start), spec_(spec), ends_step_(spec.kind() == TransportKind::slurm) {}
 
 std::string ClientProcess::description() const {
   const std::string_view kind = to_string(spec_.kind());

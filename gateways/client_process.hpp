@@ -15,11 +15,10 @@
 
 namespace gangway::detail {
 
-class ClientProcess final : public PopenProcess {
+class ClientProcess : public PopenProcess {
  public:
   /// Throws SpawnError.
-  ClientProcess(Runtime& runtime, const XSpec& spec, std::vector<std::string> argv,
-                std::vector<std::pair<std::string, std::string>> extra_env);
+  ClientProcess(Runtime& runtime, const XSpec& spec, SpawnRequest request, Start start = Start::now);
 
   void set_worker(pid_t /*pid*/) override { answered_ = true; }
   [[nodiscard]] std::string description() const override;
@@ -28,6 +27,9 @@ class ClientProcess final : public PopenProcess {
   void ask_keeper() noexcept override;
   /// Of srun the first time only a TERM: a step outlives an srun that had no time to end it.
   void kill() noexcept override;
+
+ protected:
+  [[nodiscard]] bool answered() const noexcept { return answered_; }
 
  private:
   const XSpec spec_;

@@ -59,9 +59,9 @@ Words kubectl(const XSpec& spec, const Bootstrap& bootstrap, const LaunchSetting
   return argv;
 }
 
-// Nothing, USER, or options of sudo. Its own -n comes first: it never asks.
-Words sudo(const XSpec& spec, const Bootstrap& bootstrap, const LaunchSettings& settings) {
-  Words argv{"sudo", "-n"};
+// Nothing, USER, or options, of sudo and doas. Our -n comes first: they never ask.
+Words as_user(const XSpec& spec, const Bootstrap& bootstrap, const LaunchSettings& settings) {
+  Words argv{std::string(to_string(spec.kind())), "-n"};
   Words words = words_of(spec);
   if (words.size() == 1 && !words.front().starts_with('-')) words.insert(words.begin(), "-u");
   append(argv, words);
@@ -78,6 +78,29 @@ Words su(const XSpec& spec, const Bootstrap& bootstrap, const LaunchSettings& se
   const std::string user = spec.is_true("su") ? "root" : name_of(spec);
   const auto argv = bootstrap.argv();
   return {"su", "-s", "/bin/sh", "-c", remote_command({argv, {}, settings.cookie}), "--", user};
+}
+
+// They leave the environment alone, and with it the cookie.
+Words in_namespaces(const XSpec& spec, Words argv, const Words& options, const Bootstrap& bootstrap) {
+  if (!options.front().starts_with('-'))
+    spec.reject(to_string(spec.kind()),
+                "'" + options.front() + "' is no option of " + argv.front() + ": what is run there is python=");
+  append(argv, options);
+  argv.emplace_back("--");
+  append(argv, bootstrap.argv());
+  return argv;
+}
+
+// PID, for all of its namespaces, or options.
+Words nsenter(const XSpec& spec, const Bootstrap& bootstrap) {
+  Words words = spec.command("nsenter");
+  if (words.size() == 1 && words.front().find_first_not_of("0123456789") == std::string::npos)
+    words = {"-a", "-t", words.front()};
+  return in_namespaces(spec, {"nsenter"}, words, bootstrap);
+}
+
+Words unshare(const XSpec& spec, const Bootstrap& bootstrap) {
+  return in_namespaces(spec, {"unshare"}, spec.command("unshare"), bootstrap);
 }
 
 // --- ssh
@@ -113,9 +136,11 @@ SshWords ssh_words(const XSpec& spec) {
     // Letters together, up to the first that has a value: -4Cp22
     std::size_t at = 1;
     while (at < word.size() && options_with_value.find(word[at]) == options_with_value.npos) ++at;
-    for (std::size_t letter = 1; letter < std::min(at + 1, word.size()); ++letter)
+    for (std::size_t letter = 1; letter < std::min(at + 1, word.size()); ++letter) {
       if (options_refused.find(word[letter]) != options_refused.npos)
         spec.reject("ssh", std::string("the option -") + word[letter] + " makes no sense here");
+      if (word[letter] == 'C' && spec.compress() == 0) spec.reject("compress", "it is off, but ssh= has the option -C");
+    }
     if (at == word.size() - 1) {  // its value is the next word
       if (++i == words.size()) spec.reject("ssh", "the option " + word + " needs a value");
       result.options.push_back(words[i]);
@@ -131,13 +156,15 @@ std::string far_line(const XSpec& spec, const Bootstrap& bootstrap, const Launch
       {spec.python_command(), {arguments.begin(), arguments.end()}, settings.cookie, settings.found_before});
 }
 
-// Behind the user's own words: the first of two options counts.
+// Ours go behind the user's own words, because the first of two options counts; compress= for that
+// reason before them.
 Words ssh(const XSpec& spec, const Bootstrap& bootstrap, const LaunchSettings& settings) {
   const SshWords words = ssh_words(spec);
   Words argv{"ssh"};
   if (const auto config = spec.ssh_config()) append(argv, {{"-F", *config}});
-  append(argv, words.options);
   const auto option = [&](const std::string& text) { append(argv, {{"-o", text}}); };
+  if (const auto level = spec.compress()) option(*level > 0 ? "Compression=yes" : "Compression=no");
+  append(argv, words.options);
   if (!settings.askpass) option("BatchMode=yes");
   option("RequestTTY=no");
   option("EscapeChar=none");
@@ -208,8 +235,11 @@ std::vector<std::string> launch_command(const XSpec& spec, const Bootstrap& boot
     case TransportKind::docker:
     case TransportKind::podman: return container(spec, bootstrap, settings);
     case TransportKind::kubectl: return kubectl(spec, bootstrap, settings);
-    case TransportKind::sudo: return sudo(spec, bootstrap, settings);
+    case TransportKind::sudo:
+    case TransportKind::doas: return as_user(spec, bootstrap, settings);
     case TransportKind::su: return su(spec, bootstrap, settings);
+    case TransportKind::nsenter: return nsenter(spec, bootstrap);
+    case TransportKind::unshare: return unshare(spec, bootstrap);
     case TransportKind::slurm: return slurm(spec, bootstrap, settings);
     case TransportKind::socket:
     case TransportKind::unix_socket: break;

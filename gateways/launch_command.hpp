@@ -1,6 +1,7 @@
 // The program, with its arguments, that leads to the agent of a spec, for every kind of gateway
 // that is a process: popen, command, ssh by OpenSSH's client, vagrant_ssh, docker, podman,
-// kubectl, sudo, su, slurm (spec-docs/launch.md). Pure: nothing is looked up or started.
+// kubectl, sudo, su, doas, nsenter, unshare, slurm (spec-docs/launch.md). Pure: nothing is looked up
+// or started.
 #pragma once
 
 #include <string>

@@ -11,6 +11,7 @@
 #include "gateways/gateway_state.hpp"
 #include "gateways/install_server.hpp"
 #include "gateways/launch_command.hpp"
+#include "gateways/openssh_process.hpp"
 #include "gateways/popen_process.hpp"
 #include "gateways/remote_command.hpp"
 #include "gateways/socket_spec.hpp"
@@ -27,7 +28,10 @@ using Environment = std::vector<std::pair<std::string, std::string>>;
 Environment agent_environment(const TransportContext& context) { return {{"GANGWAY_COOKIE", context.cookie}}; }
 
 std::shared_ptr<Transport> open_popen(const TransportContext& context, const Bootstrap& bootstrap) {
-  return std::make_shared<PopenProcess>(*context.runtime, bootstrap.argv(), agent_environment(context),
+  SpawnRequest request;
+  request.argv = bootstrap.argv();
+  request.extra_env = agent_environment(context);
+  return std::make_shared<PopenProcess>(*context.runtime, std::move(request), PopenProcess::Start::now,
                                         bootstrap.may_be_forked() ? context.warm.get() : nullptr);
 }
 
@@ -58,12 +62,16 @@ std::shared_ptr<Transport> open_client(const TransportContext& context, const XS
   settings.found_before = context.interpreters->of(spec);
   settings.is_root = ::geteuid() == 0;
   settings.askpass = has_askpass();
-  if (spec.kind() == TransportKind::ssh) settings.control_path = context.ssh_control->path();
-  Environment environment = agent_environment(context);
+  const bool is_ssh = spec.kind() == TransportKind::ssh;
+  if (is_ssh) settings.control_path = context.ssh_control->path(spec);
+  SpawnRequest request;
+  request.argv = launch_command(spec, bootstrap, settings);
+  request.extra_env = agent_environment(context);
   // Never on a terminal: that belongs to the program, and there may be many of us.
-  if (settings.askpass) environment.emplace_back("SSH_ASKPASS_REQUIRE", "force");
-  return std::make_shared<ClientProcess>(*context.runtime, spec, launch_command(spec, bootstrap, settings),
-                                         std::move(environment));
+  if (settings.askpass) request.extra_env.emplace_back("SSH_ASKPASS_REQUIRE", "force");
+  if (is_ssh)
+    return OpensshProcess::open(*context.runtime, spec, std::move(request), context.ssh_control, settings.control_path);
+  return std::make_shared<ClientProcess>(*context.runtime, spec, std::move(request));
 }
 
 // ssh_client=openssh, or nothing.
@@ -100,6 +108,9 @@ std::shared_ptr<Transport> open_via(const TransportContext& context, const XSpec
 
 std::shared_ptr<Transport> open_transport(const TransportContext& context, const XSpec& spec,
                                           const Bootstrap& bootstrap) {
+  if (spec.kind() != TransportKind::ssh && spec.has("compress"))
+    spec.reject("compress",
+                "compress= switches ssh's own compression; there is none for " + std::string(to_string(spec.kind())));
   if (spec.has("via")) return open_via(context, spec, bootstrap);
   switch (spec.kind()) {
     case TransportKind::popen: return open_popen(context, bootstrap);
@@ -117,6 +128,9 @@ std::shared_ptr<Transport> open_transport(const TransportContext& context, const
     case TransportKind::kubectl:
     case TransportKind::sudo:
     case TransportKind::su:
+    case TransportKind::doas:
+    case TransportKind::nsenter:
+    case TransportKind::unshare:
     case TransportKind::slurm: return open_client(context, spec, bootstrap);
   }
   spec.reject(to_string(spec.kind()), "this version cannot start such gateways");

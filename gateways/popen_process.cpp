@@ -28,34 +28,61 @@ pid_t parent_of(pid_t pid) {
 
 }  // namespace
 
-PopenProcess::PopenProcess(Runtime& runtime, std::vector<std::string> argv,
-                           std::vector<std::pair<std::string, std::string>> extra_env, WarmStart* warm)
-    : exited_(runtime.io()) {
+PopenProcess::PopenProcess(Runtime& runtime, SpawnRequest request, Start when, WarmStart* warm)
+    : io_(runtime.io()), request_(std::move(request)), exited_(io_) {
   Pipe to_agent = make_pipe();
   Pipe from_agent = make_pipe();
-  Pipe from_stderr = make_pipe();
   enlarge(to_agent.write);
   enlarge(from_agent.write);
-  SpawnRequest request;
-  request.argv = std::move(argv);
-  request.extra_env = std::move(extra_env);
-  request.descriptors = {{to_agent.read.get(), STDIN_FILENO},
-                         {from_agent.write.get(), STDOUT_FILENO},
-                         {from_stderr.write.get(), STDERR_FILENO}};
-  child_ = warm != nullptr ? warm->start(request) : ChildProcess::start(request);
+  input_.reset(::fcntl(to_agent.read.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!input_) throw_error(last_os_error(), "cannot make a pipe: " + last_os_error().message());
+  output_ = std::move(from_agent.write);
+  stream_ =
+      std::make_unique<FdStream>(io_, std::move(from_agent.read), std::move(to_agent.write), std::move(to_agent.read));
+  if (when == Start::later) return;
+  start(warm);
+  keep_this_one();
+}
+
+void PopenProcess::start(WarmStart* warm) {
+  if (const auto previous = pump()) previous->close();
+  const std::lock_guard lock(mutex_);
+  Pipe from_stderr = make_pipe();
+  request_.descriptors = {
+      {input_.get(), STDIN_FILENO}, {output_.get(), STDOUT_FILENO}, {from_stderr.write.get(), STDERR_FILENO}};
+  child_ = warm != nullptr ? warm->start(request_) : ChildProcess::start(request_);
   pid_ = child_.pid();
-  stream_ = std::make_unique<FdStream>(runtime.io(), std::move(from_agent.read), std::move(to_agent.write),
-                                       std::move(to_agent.read));
-  stderr_ = std::make_shared<StderrPump>(runtime.io(), std::move(from_stderr.read));
+  stderr_ = std::make_shared<StderrPump>(io_, std::move(from_stderr.read));
+  boost::system::error_code ignored;
+  exited_.close(ignored);
   const int copy = ::fcntl(child_.pidfd(), F_DUPFD_CLOEXEC, 3);
   if (copy < 0) throw_error(last_os_error(), "cannot watch the process: " + last_os_error().message());
   exited_.assign(copy);
+  if (!watched_) return;
+  stderr_->start(gateway_, sink_);
+  wait_for_exit();
+}
+
+std::shared_ptr<StderrPump> PopenProcess::pump() {
+  const std::lock_guard lock(mutex_);
+  return stderr_;
+}
+
+void PopenProcess::keep_this_one() noexcept {
+  const std::lock_guard lock(mutex_);
+  request_ = {};
+  input_.reset();
+  output_.reset();
 }
 
 void PopenProcess::watch(std::function<void()> on_end, std::string gateway, std::shared_ptr<OutputSink> sink) {
   const std::lock_guard lock(mutex_);
   on_end_ = std::move(on_end);
-  stderr_->start(std::move(gateway), std::move(sink));
+  gateway_ = std::move(gateway);
+  sink_ = std::move(sink);
+  watched_ = true;
+  if (!stderr_) return;  // not started yet
+  stderr_->start(gateway_, sink_);
   wait_for_exit();
 }
 
@@ -69,7 +96,6 @@ void PopenProcess::wait_for_exit() {
 }
 
 void PopenProcess::poll() {
-  std::function<void()> on_end;
   {
     const std::lock_guard lock(mutex_);
     if (child_ && child_.has_ended()) {
@@ -78,22 +104,37 @@ void PopenProcess::poll() {
       if (status && status->signal == SIGKILL && !killed_here_ && oom_kills_before_)
         out_of_memory_ = oom_kills() > oom_kills_before_;
     }
-    if (child_.status()) on_end = std::exchange(on_end_, nullptr);
+    if (!child_.status()) return;
+  }
+  if (!again()) finish();
+}
+
+void PopenProcess::finish() {
+  std::function<void()> on_end;
+  {
+    const std::lock_guard lock(mutex_);
+    if (child_) return;
+    over_ = true;
+    input_.reset();
+    output_.reset();
+    on_end = std::exchange(on_end_, nullptr);
   }
   if (on_end) on_end();
 }
 
 bool PopenProcess::ended() {
   const std::lock_guard lock(mutex_);
-  return child_.status().has_value();
+  return over_;
 }
 
 DeathRecord PopenProcess::death() {
-  stderr_->drain();
+  const auto errors = pump();
+  if (!errors) return {};
+  errors->drain();
   const std::lock_guard lock(mutex_);
   DeathRecord record;
   if (child_.status()) record = child_.status()->death_record();
-  record.stderr_tail = stderr_->tail();
+  record.stderr_tail = errors->tail();
   record.killed_here = killed_here_ && record.signal;
   record.out_of_memory = out_of_memory_;
   return record;
@@ -125,7 +166,7 @@ void PopenProcess::kill() noexcept {
 }
 
 void PopenProcess::close() noexcept {
-  stderr_->close();
+  if (const auto errors = pump()) errors->close();
   const std::lock_guard lock(mutex_);
   worker_.reset();
   boost::system::error_code ignored;

@@ -47,7 +47,7 @@ std::optional<SshAnswer> run_askpass(const std::string& program, const SshPrompt
   }
   std::string_view line(buffer.data(), size);
   line = line.substr(0, line.find_first_of("\r\n"));
-  SshAnswer answer{std::string(line)};
+  SshAnswer answer(line);
   ::explicit_bzero(buffer.data(), buffer.size());
   if (!control.wait(child.pidfd(), POLLIN, {})) return {};
   const auto status = child.try_reap();
@@ -82,8 +82,11 @@ std::optional<SshAnswer> ask(const SshAskpass& askpass, const SshPrompt& prompt,
   try {
     if (askpass) {
       auto answer = askpass(prompt);
-      if (!answer || control.cancelled()) return {};
-      return SshAnswer(std::move(*answer));
+      if (!answer) return {};
+      SshAnswer kept(*answer);
+      ::explicit_bzero(answer->data(), answer->size());
+      if (control.cancelled()) return {};
+      return kept;
     }
     if (const std::string program = askpass_program(); !program.empty()) return run_askpass(program, prompt, control);
   } catch (const std::exception& problem) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <gangway/ssh.hpp>
 
@@ -13,7 +14,7 @@ namespace gangway::detail {
 /// An answer that is not left behind in memory.
 class SshAnswer {
  public:
-  explicit SshAnswer(std::string text) noexcept : text_(std::move(text)) {}
+  explicit SshAnswer(std::string_view text) : text_(text) {}
   SshAnswer(SshAnswer&& other) noexcept : text_(std::move(other.text_)) { other.wipe(); }
   SshAnswer& operator=(SshAnswer&&) = delete;
   ~SshAnswer() { wipe(); }

@@ -264,6 +264,25 @@ class Authentication {
     return false;
   }
 
+  // What the server says, with its origin in front of every line: it could ask for the passphrase of a key.
+  std::string of_server(const char* said) const {
+    const std::string origin = "(" + settings_.destination() + ") ";
+    std::string text = origin;
+    for (const char c : escape_for_display(said != nullptr ? said : "")) {
+      text += c;
+      if (c == '\n') text += origin;
+    }
+    return text;
+  }
+
+  // The name and the instruction of a request, for whoever is asked first.
+  std::string introduction() const {
+    std::string text;
+    for (const char* const said : {ssh_userauth_kbdint_getname(session_), ssh_userauth_kbdint_getinstruction(session_)})
+      if (said != nullptr && *said != '\0') text += of_server(said) + "\n";
+    return text;
+  }
+
   bool try_keyboard_interactive() {
     for (int attempt = 0; attempt < settings_.password_prompts; ++attempt) {
       int result = patience_([&] { return ssh_userauth_kbdint(session_, nullptr, nullptr); });
@@ -273,12 +292,11 @@ class Authentication {
         for (int at = 0; at < count; ++at) {
           char echo = 0;
           const char* const text = ssh_userauth_kbdint_getprompt(session_, static_cast<unsigned>(at), &echo);
-          SshPrompt prompt{SshPrompt::Kind::keyboard_interactive,
-                           // Its origin in front: a server could ask for the passphrase of a key.
-                           "(" + settings_.destination() + ") " + escape_for_display(text != nullptr ? text : ""),
-                           settings_.destination(),
-                           {},
-                           echo != 0};
+          const SshPrompt prompt{SshPrompt::Kind::keyboard_interactive,
+                                 (at == 0 ? introduction() : "") + of_server(text),
+                                 settings_.destination(),
+                                 {},
+                                 echo != 0};
           const auto answer = ask(askpass_, prompt, control_);
           if (!answer) {
             tried_.push_back("keyboard-interactive: no answer");
@@ -291,8 +309,8 @@ class Authentication {
       }
       if (done(result)) return true;
       if (partial_) return false;
+      if (attempt == 0) tried_.push_back("keyboard-interactive: refused");  // before the server ends it
     }
-    tried_.push_back("keyboard-interactive: refused");
     return false;
   }
 
@@ -308,8 +326,8 @@ class Authentication {
       if (done(patience_([&] { return ssh_userauth_password(session_, nullptr, answer->text().c_str()); })))
         return true;
       if (partial_) return false;
+      if (attempt == 0) tried_.push_back("password: refused");
     }
-    tried_.push_back("password: refused");
     return false;
   }
 

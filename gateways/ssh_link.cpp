@@ -325,8 +325,8 @@ void SshLink::close_when_idle() {
 
 std::string SshLink::reason() const {
   if (const auto why = via_ ? via_->failure() : std::nullopt) return why->text;
-  const char* const said = ssh_get_disconnect_message(session_.get());
-  std::string why = said != nullptr && *said != '\0' ? said : ssh_error_of(session_.get());
+  std::string why = ssh_error_of(session_.get());  // which the question for a message may overwrite
+  if (const char* const said = ssh_get_disconnect_message(session_.get()); said != nullptr && *said != '\0') why = said;
   return "the ssh connection to " + host_->settings().destination() + " was lost: " + escape_for_display(why);
 }
 

@@ -8,13 +8,13 @@
 
 #include <algorithm>
 #include <memory>
-#include <random>
 #include <utility>
 
 #include <gangway/error.hpp>
 
 #include "core/escape.hpp"
 #include "core/trace.hpp"
+#include "gateways/backoff.hpp"
 #include "gateways/ssh_auth.hpp"
 #include "gateways/ssh_known_hosts.hpp"
 
@@ -23,9 +23,6 @@ namespace gangway::detail {
 namespace {
 
 using std::chrono::milliseconds;
-
-constexpr milliseconds first_backoff{100};
-constexpr milliseconds longest_backoff{3'000};
 
 // The server was there and hung up before its greeting: worth another try.
 struct NoGreeting {
@@ -137,7 +134,8 @@ SshSessionHandle SshLogin::handshake(FileDescriptor fd, const std::string& key_t
       ssh_options_set(s, SSH_OPTIONS_NODELAY, &no_nagle) != SSH_OK ||
       ssh_options_set(s, SSH_OPTIONS_KNOWNHOSTS, "/dev/null") != SSH_OK ||
       ssh_options_set(s, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null") != SSH_OK ||
-      ssh_options_set(s, SSH_OPTIONS_COMPRESSION, settings.compression ? "yes" : "no") != SSH_OK)
+      ssh_options_set(s, SSH_OPTIONS_COMPRESSION, settings.compression > 0 ? "yes" : "no") != SSH_OK ||
+      (settings.compression > 0 && ssh_options_set(s, SSH_OPTIONS_COMPRESSION_LEVEL, &settings.compression) != SSH_OK))
     throw_error(errc::bad_spec, "libssh takes no connection to " + settings.destination() + ": " + ssh_error_of(s));
   set_text(s, SSH_OPTIONS_CIPHERS_C_S, settings.ciphers, "Ciphers");
   set_text(s, SSH_OPTIONS_CIPHERS_S_C, settings.ciphers, "Ciphers");
@@ -204,15 +202,14 @@ void SshLogin::check_host_key(ssh_session session, bool& trusted) const {
 SshSessionHandle SshLogin::run(FileDescriptor proxied) const {
   const bool direct = !proxied;
   const std::string key_types = SshKnownHosts(settings).key_types();
-  std::minstd_rand random(std::random_device{}());
+  Backoff backoff;
   SshSessionHandle session;
-  for (milliseconds backoff = first_backoff;; backoff = std::min(2 * backoff, longest_backoff)) {
+  for (;;) {
     try {
       session = handshake(direct ? connect() : std::move(proxied), key_types);
       break;
     } catch (const NoGreeting& silence) {
-      // Half of it by chance: who was turned away together shall not come back together.
-      const auto pause = backoff / 2 + milliseconds(random() % static_cast<unsigned>(backoff.count() / 2));
+      const auto pause = backoff.next();
       trace::log("ssh ", settings.destination(), ": no greeting (", silence.text, "), again in ", pause.count(), " ms");
       const auto then = Clock::now() + pause;
       if (!direct || then >= deadline)
@@ -232,6 +229,7 @@ SshSessionHandle SshLogin::run(FileDescriptor proxied) const {
     for (;;) {
       const int result = step();
       if (result != SSH_AUTH_AGAIN) return result;
+      if (!is_alive(session.get())) return static_cast<int>(SSH_AUTH_ERROR);  // libssh would wait for ever
       const bool pending = (ssh_get_poll_flags(session.get()) & SSH_WRITE_PENDING) != 0;
       if (!control.wait(socket, static_cast<short>(POLLIN | (pending ? POLLOUT : 0)), deadline))
         throw_error(errc::connect_timeout, "the login to " + settings.destination() + " took too long");

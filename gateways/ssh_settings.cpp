@@ -22,6 +22,9 @@ namespace gangway::detail {
 
 namespace {
 
+// Of OpenSSH's Compression, which is zlib's own default.
+constexpr int openssh_level = 6;
+
 // What a name may not contain: it may end up in a ProxyCommand, which is for a shell.
 constexpr std::string_view shell_characters = "'`\"$\\;&<>|(){}!*?~#";
 
@@ -51,6 +54,7 @@ struct CommandLine {
   std::string host;
   std::optional<std::string> user;
   std::optional<std::string> config_file;
+  std::optional<int> compress;     // level, 0 for none: whatever the configuration says
   std::vector<std::string> lines;  // of a configuration file: "Port 22"
 };
 
@@ -204,7 +208,6 @@ void read_host_keys(const SshConfig& config, SshSettings& settings) {
 }
 
 void read_algorithms(const SshConfig& config, SshSettings& settings) {
-  settings.compression = yes(config, "compression", false);
   settings.ciphers = list_of(config, "ciphers");
   settings.macs = list_of(config, "macs");
   settings.kex_algorithms = list_of(config, "kexalgorithms");
@@ -264,6 +267,7 @@ SshSettings resolve(const CommandLine& line, std::chrono::milliseconds keepalive
   read_host_keys(config, settings);
   read_identities(config, settings);
   read_algorithms(config, settings);
+  settings.compression = line.compress.value_or(yes(config, "compression", false) ? openssh_level : 0);
   read_proxy(config, line, settings, depth);
   return settings;
 }
@@ -284,6 +288,7 @@ std::string quoted(const std::string& word) {
 
 CommandLine command_line(const XSpec& spec) {
   CommandLine line;
+  line.compress = spec.compress();
   const auto words = spec.command("ssh");
   const auto take = [&](char option, std::string value) {
     switch (option) {
@@ -298,7 +303,10 @@ CommandLine command_line(const XSpec& spec) {
       case 'o': line.lines.push_back(value); break;
       case '4': line.lines.push_back("AddressFamily inet"); break;
       case '6': line.lines.push_back("AddressFamily inet6"); break;
-      case 'C': line.lines.push_back("Compression yes"); break;
+      case 'C':
+        if (line.compress == 0) spec.reject("compress", "it is off, but ssh= has the option -C");
+        line.lines.push_back("Compression yes");
+        break;
       default: break;  // no terminal, no forwarding, no input from here: that is how it is anyway
     }
   };

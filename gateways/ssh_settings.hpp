@@ -44,7 +44,7 @@ struct SshSettings {
   std::vector<std::string> user_known_hosts;
   std::vector<std::string> global_known_hosts;
 
-  bool compression = false;
+  int compression = 0;  // level of zlib; 0: none
   std::string ciphers;  // these five as libssh and OpenSSH write them; "": libssh's
   std::string macs;
   std::string kex_algorithms;

@@ -70,6 +70,9 @@ enum class TransportKind {
   kubectl,
   sudo,
   su,
+  doas,
+  nsenter,
+  unshare,
   slurm,
 };
 
@@ -159,7 +162,7 @@ class XSpec {
   [[nodiscard]] OutputMode stdout_mode() const;
   /// inherit, forward or callback. Default: inherit.
   [[nodiscard]] OutputMode stderr_mode() const;
-  /// zlib level, 0 (`off`) to 9; `on` and the key alone are 6. Nothing when not given.
+  /// Of `ssh=` only: zlib level, 0 (`off`) to 9; `on` and the key alone are 6. Nothing when not given.
   [[nodiscard]] std::optional<int> compress() const;
 
   /// Throws the SpecError that points at the value of `key`, for layers above with more to

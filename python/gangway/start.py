@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .gateway import Gateway
 
 KINDS = ("popen", "ssh", "vagrant_ssh", "socket", "installvia", "unix", "command", "docker", "podman",
-         "kubectl", "sudo", "su", "slurm")
+         "kubectl", "sudo", "su", "doas", "nsenter", "unshare", "slurm")
 
 # Makes the interpreter that runs it an agent (python/native/extension.cpp).
 BECOME_AGENT = ("__import__('_imp').create_dynamic(__import__('_frozen_importlib')"

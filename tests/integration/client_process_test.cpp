@@ -72,6 +72,10 @@ class Client : public GroupTest {
     return all;
   }
 
+ protected:
+  [[nodiscard]] const TemporaryDirectory& directory() const { return directory_; }
+  [[nodiscard]] std::string place(const std::string& name) const { return directory_ / name; }
+
  private:
   std::string words_file(const std::string& name) const { return directory_ / (name + ".words"); }
   TemporaryDirectory directory_;
@@ -167,6 +171,74 @@ TEST_F(Client, nothing_is_left_when_the_client_is_killed) {
   gateway.kill();
   EXPECT_THROW(busy.waitclose(patience), ConnectionLost);
   EXPECT_TRUE(wait_for_no_survivors(cookie(), 15s));
+}
+
+TEST_F(Client, doas_to_another_user) {
+  NEEDS("doas");
+  NEEDS_ROOT;
+  // The real one, with an /etc of its own.
+  ASSERT_EQ(std::system(("mkdir " + place("etc") +
+                         " && cd /etc && cp -a passwd group shadow pam.d security nsswitch.conf " + place("etc"))
+                            .c_str()),
+            0);
+  (void)directory().write("etc/doas.conf",
+                          "permit nopass root as " + std::string(other_user) + "\npermit root as bin\n");
+  ASSERT_EQ(::chmod(place("etc/doas.conf").c_str(), 0600), 0);
+  stub("doas", "exec unshare -m sh -c 'mount --bind " + place("etc") + " /etc && exec " + find_program("doas") +
+                   " \"$@\"' doas \"$@\"");
+  if (std::system("unshare -m true 2>/dev/null") != 0) GTEST_SKIP() << "no mount namespaces here";
+  Gateway other = start(std::string("doas=") + other_user);
+  EXPECT_EQ(ask(other, who).as_str(), other_user);
+  check_cookie(other);
+  const StartError password = failure("doas=bin");
+  EXPECT_EQ(password.code(), errc::auth_failed) << password.what();
+  EXPECT_THAT(password.what(), HasSubstr("nopass"));
+  EXPECT_EQ(failure("doas=games").code(), errc::auth_failed);
+  EXPECT_EQ(failure("doas=no-such-user").code(), errc::host_not_found);
+}
+
+TEST_F(Client, short_forms_of_namespaces) {
+  NEEDS_ROOT;
+  NEEDS("unshare");
+  NEEDS("nsenter");
+  if (std::system("unshare -n true 2>/dev/null") != 0) GTEST_SKIP() << "no network namespaces here";
+  const auto network = [&](const Gateway& gateway) {
+    return ask(gateway, "import os; channel.send(os.readlink('/proc/self/ns/net'))").as_str();
+  };
+  const std::string here = network(group().makegateway("popen"));
+  Gateway there = start("unshare=-n -u");
+  EXPECT_NE(network(there), here);
+  check_cookie(there);
+  const auto pid = std::to_string(there.info().pid);
+  const auto host = [&](const Gateway& gateway) {
+    return ask(gateway, "import os; channel.send(os.readlink('/proc/self/ns/uts'))").as_str();
+  };
+  Gateway all = start("nsenter=" + pid);
+  EXPECT_EQ(network(all), network(there));
+  EXPECT_EQ(host(all), host(there));
+  check_cookie(all);
+  Gateway one = start("nsenter=-t " + pid + " -n");
+  EXPECT_EQ(network(one), network(there));
+  EXPECT_NE(host(one), host(there));
+
+  EXPECT_EQ(failure("nsenter=99999999").code(), errc::host_not_found);
+  EXPECT_EQ(failure("unshare=-n//python=/no/such/python").code(), errc::python_not_found);
+  EXPECT_THAT(failure("unshare=--no-such-option").what(), HasSubstr("no-such-option"));
+}
+
+TEST_F(Client, another_root_directory) {
+  NEEDS_ROOT;
+  NEEDS("chroot");
+  // All of this machine's, bound elsewhere, and a file that only there is.
+  const std::string root = place("root");
+  const std::string enter = "unshare -m sh -c 'mkdir -p " + root + " && mount --rbind / " + root + " && mkdir " + root +
+                            place("inside") + " && exec chroot " + root + " \"$@\"' sh ";
+  if (std::system((enter + "true 2>/dev/null").c_str()) != 0) GTEST_SKIP() << "no mount namespaces here";
+  ASSERT_EQ(::rmdir(place("inside").c_str()), 0);
+  Gateway gateway = group().makegateway("command=" + enter + python());
+  EXPECT_EQ(ask(gateway, "import os; channel.send(os.path.realpath('/proc/self/root'))").as_str(), "/");
+  EXPECT_TRUE(ask(gateway, "import os; channel.send(os.path.isdir('" + place("inside") + "'))").as_bool());
+  EXPECT_THAT(ask(gateway, "channel.send(open('/proc/self/mountinfo').read())").as_str(), HasSubstr(" / / "));
 }
 
 TEST_F(Client, other_namespaces) {

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
@@ -56,6 +57,12 @@ class OpenSsh : public GroupTest {
   /// With another value of ssh=.
   std::string spec(const std::string& words) {
     return "ssh=" + words + "//ssh_config=" + sshd_->file("ssh_config") + "//" + std::string(openssh);
+  }
+
+  [[nodiscard]] std::string without_key() const {
+    return "ssh=-p " + std::to_string(sshd_->port()) +
+           " -i /no/key -o IdentityAgent=none -o IdentitiesOnly=yes -o UserKnownHostsFile=" +
+           sshd_->file("known_hosts") + " 127.0.0.1//ssh_config=/dev/null//" + std::string(openssh);
   }
 
  private:
@@ -121,6 +128,68 @@ TEST_F(OpenSsh, many_gateways_started_at_once) {
   Sshd& sshd = serve();
   const auto all = group().makegateways(std::vector<std::string>(8, sshd.spec(openssh)));
   for (const Gateway& gateway : all) EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+  EXPECT_EQ(sshd.logins(), 1) << "the others waited for the first one";
+  EXPECT_EQ(sshd.sessions(), 8);
+}
+
+TEST_F(OpenSsh, many_gateways_started_at_once_that_cannot_share_log_in_each) {
+  Sshd& sshd = serve();
+  const auto all = group().makegateways(std::vector<std::string>(3, spec("-o ControlMaster=no private")));
+  for (const Gateway& gateway : all) EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+  EXPECT_EQ(sshd.logins(), 3);
+}
+
+TEST_F(OpenSsh, many_gateways_started_at_once_that_cannot_log_in_fail_each) {
+  Sshd& sshd = serve();
+  const std::string bad = without_key();
+  std::vector<std::future<errc>> failures;
+  for (int i = 0; i < 3; ++i)
+    failures.push_back(std::async(std::launch::async, [&] { return static_cast<errc>(failure(bad).code().value()); }));
+  for (auto& each : failures) EXPECT_EQ(each.get(), errc::auth_failed);
+  EXPECT_EQ(sshd.logins(), 0);
+}
+
+// Its first caller is an ssh that never logs in.
+TEST_F(OpenSsh, a_login_that_hangs_is_not_waited_for_longer_than_a_third_of_the_time) {
+  Sshd& sshd = serve();
+  TemporaryDirectory programs;
+  (void)programs.write("ssh",
+                       "#!/bin/sh\nmkdir " + (programs / "hangs") +
+                           " 2>/dev/null && exec sleep 1000\n"
+                           "exec /usr/bin/ssh \"$@\"\n",
+                       true);
+  const EnvironmentScope path("PATH", programs.path() + ":" + std::getenv("PATH"));
+  const auto hanging = std::async(std::launch::async, [&] { return failure(sshd.spec(openssh)).code(); });
+  ASSERT_TRUE(eventually([&] { return fs::exists(programs / "hangs"); }, patience));
+  Gateway gateway = start("connect_timeout=12");
+  EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+  EXPECT_EQ(sshd.logins(), 1);
+  (void)group().terminate(500ms);
+}
+
+TEST_F(OpenSsh, gateways_that_wait_for_a_login_end_with_the_group) {
+  Sshd& sshd = serve();
+  TemporaryDirectory programs;
+  (void)programs.write("ssh", "#!/bin/sh\necho >>" + (programs / "calls") + "\nexec sleep 1000\n", true);
+  const EnvironmentScope path("PATH", programs.path() + ":" + std::getenv("PATH"));
+  std::vector<std::future<void>> all;
+  for (int i = 0; i < 3; ++i)
+    all.push_back(
+        std::async(std::launch::async, [&] { EXPECT_THROW((void)group().makegateway(sshd.spec(openssh)), Error); }));
+  ASSERT_TRUE(eventually([&] { return fs::exists(programs / "calls") && group().size() == 3; }, patience));
+  EXPECT_TRUE(group().terminate(100ms).survivors.empty());
+  for (auto& each : all) each.get();
+  EXPECT_EQ(fs::file_size(programs / "calls"), 1U) << "the others were not started any more";
+}
+
+TEST_F(OpenSsh, what_is_said_of_the_connection_is_not_shared_with_those_that_say_something_else) {
+  Sshd& sshd = serve();
+  (void)start();
+  (void)start("compress=on");
+  EXPECT_EQ(sshd.logins(), 2);
+  (void)start("compress=on");
+  (void)start("compress=9");
+  EXPECT_EQ(sshd.logins(), 2);
 }
 
 TEST_F(OpenSsh, errors_say_what_is_wrong) {
@@ -128,9 +197,7 @@ TEST_F(OpenSsh, errors_say_what_is_wrong) {
   EXPECT_EQ(failure("ssh=no-such-host.invalid//" + std::string(openssh)).code(), errc::host_not_found);
   EXPECT_EQ(failure(spec("private -p 1")).code(), errc::connection_refused);
 
-  const StartError login = failure("ssh=-p " + std::to_string(sshd.port()) + " -i /no/key -o IdentityAgent=none" +
-                                   " -o IdentitiesOnly=yes -o UserKnownHostsFile=" + sshd.file("known_hosts") +
-                                   " 127.0.0.1//ssh_config=/dev/null//" + std::string(openssh));
+  const StartError login = failure(without_key());
   EXPECT_EQ(login.code(), errc::auth_failed) << login.what();
   EXPECT_THAT(login.what(), HasSubstr("(publickey)"));
 
@@ -213,16 +280,34 @@ TEST_F(OpenSsh, a_login_shell_that_refuses) {
 }
 
 TEST_F(OpenSsh, a_server_that_hangs_up_before_the_login) {
-  Sshd& sshd = serve({.config = {"MaxStartups 1:100:1", "LoginGraceTime 20"}});
+  Sshd& sshd = serve({.config = {"MaxStartups 1:100:1", "LoginGraceTime 60"}});
   // Somebody else holds the only place.
   detail::SpawnRequest request;
-  request.argv = {"sleep", "100"};
-  const std::string hold = "exec 3<>/dev/tcp/127.0.0.1/" + std::to_string(sshd.port()) + "; read -u 3 line; sleep 100";
+  const std::string hold =
+      "exec 3<>/dev/tcp/127.0.0.1/" + std::to_string(sshd.port()) + "; read -u 3 line; exec sleep 100";
   request.argv = {"bash", "-c", hold};
   auto holder = detail::ChildProcess::start(request);
   ASSERT_TRUE(eventually([&] { return sshd.connections().size() >= 1; }, patience));
-  const StartError error = failure();
+  const StartError error = failure(sshd.spec(std::string(openssh) + "//connect_timeout=3"));
   EXPECT_THAT(error.what(), HasSubstr("MaxStartups")) << error.what();
+  EXPECT_NE(error.code(), errc::bootstrap_timeout);
+  const int turned_away = sshd.logged("past MaxStartups");
+  EXPECT_GT(turned_away, 1) << "it was tried again";
+
+  auto gateways = std::async(std::launch::async,
+                             [&] { return group().makegateways(std::vector<std::string>(3, sshd.spec(openssh))); });
+  EXPECT_TRUE(eventually([&] { return sshd.logged("past MaxStartups") > turned_away + 1; }, patience));
+  holder.signal_group(SIGKILL);
+  for (const Gateway& gateway : gateways.get()) EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+  EXPECT_EQ(sshd.logins(), 1);
+}
+
+TEST_F(OpenSsh, a_proxy_that_ends_at_once_is_not_tried_again) {
+  serve();
+  TemporaryDirectory directory;
+  const std::string program = directory.write("proxy", "#!/bin/sh\necho >>" + (directory / "calls") + "\n", true);
+  EXPECT_EQ(failure(spec("-o ProxyCommand=" + program + " private")).code(), errc::host_unreachable);
+  EXPECT_EQ(fs::file_size(directory / "calls"), 1U);
 }
 
 // --- the end

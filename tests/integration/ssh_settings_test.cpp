@@ -41,7 +41,7 @@ TEST_F(SshSettingsTest, options_are_read_as_by_ssh) {
   EXPECT_EQ(settings.host, "box");
   EXPECT_EQ(settings.port, 2222);
   EXPECT_EQ(settings.user, "joe");
-  EXPECT_TRUE(settings.compression);
+  EXPECT_EQ(settings.compression, 6);
   EXPECT_EQ(settings.family, AF_INET);
   EXPECT_THAT(settings.identity_files, ElementsAre("/k1", "/k2"));
   EXPECT_EQ(with_config("", "joe@box -p 7").user, "joe");
@@ -62,6 +62,21 @@ TEST_F(SshSettingsTest, the_first_value_counts) {
   EXPECT_EQ(with_config("Port 1\n", "-p 9 box").port, 9);
 }
 
+TEST_F(SshSettingsTest, compress_is_stronger_than_the_configuration) {
+  const auto level = [&](const std::string& ssh, const std::string& more, const std::string& config) {
+    return ssh_settings(XSpec("ssh=" + ssh + "//ssh_config=" + directory_.write("config", config) + more)).compression;
+  };
+  EXPECT_EQ(level("box", "", ""), 0);
+  EXPECT_EQ(level("box", "", "Compression yes\n"), 6);
+  EXPECT_EQ(level("box", "//compress=off", "Compression yes\n"), 0);
+  EXPECT_EQ(level("-o Compression=yes box", "//compress=0", ""), 0);
+  EXPECT_EQ(level("box", "//compress=9", "Compression no\n"), 9);
+  EXPECT_EQ(level("-C box", "//compress=1", ""), 1);
+  EXPECT_EQ(level("box", "//compress", ""), 6);
+  EXPECT_THROW((void)level("-C box", "//compress=off", ""), SpecError);
+  EXPECT_THROW((void)level("box", "//compress=10", ""), SpecError);
+}
+
 TEST_F(SshSettingsTest, match_and_include) {
   directory_.write("more", "Port 44\n");
   const auto settings =
@@ -70,7 +85,7 @@ TEST_F(SshSettingsTest, match_and_include) {
                       "Match all\n  HostName box.x\n",
                   "joe@box");
   EXPECT_EQ(settings.port, 44);
-  EXPECT_FALSE(settings.compression);
+  EXPECT_EQ(settings.compression, 0);
   EXPECT_TRUE(settings.batch_mode);
   EXPECT_THAT(error_of("box", "Match exec \"true\"\n  Port 4\n"), HasSubstr("ssh_client=openssh"));
   EXPECT_THAT(error_of("box", "Include " + (directory_ / "config") + "\n"), HasSubstr("too many levels"));

@@ -44,6 +44,33 @@ TEST_F(Ssh, gateways_share_a_connection) {
   EXPECT_EQ(sshd.logins(), 2);
 }
 
+TEST_F(Ssh, compress_is_agreed_upon_with_the_server) {
+  Sshd sshd({.config = {"LogLevel DEBUG1"}});
+  for (const char* const client : {"libssh", "openssh"}) {
+    const int before = sshd.logged("compression: zlib@openssh.com");
+    const auto works = [&](const std::string& value) {
+      return ask<int>(group().makegateway(sshd.spec("python=python3//ssh_client=" + std::string(client) + value)),
+                      "channel.send(1)") == 1;
+    };
+    EXPECT_TRUE(works(""));
+    EXPECT_TRUE(works("//compress=off"));
+    EXPECT_EQ(sshd.logged("compression: zlib@openssh.com"), before) << client;
+    EXPECT_TRUE(works("//compress=9")) << "on a connection of its own";
+    EXPECT_EQ(sshd.logged("compression: zlib@openssh.com"), before + 2) << client << ": in both directions";
+  }
+}
+
+TEST_F(Ssh, compress_of_others_is_an_error_before_anything_starts) {
+  for (const char* const spec : {"popen//compress=on", "socket=127.0.0.1:1//compress=off", "unix=/no//compress",
+                                 "command=/no/such/program//compress=1", "vagrant_ssh=box//compress=off"})
+    try {
+      (void)group().makegateway(spec);
+      ADD_FAILURE() << "it started: " << spec;
+    } catch (const SpecError& problem) {
+      EXPECT_THAT(problem.what(), AllOf(HasSubstr("compress= switches ssh's own compression"), HasSubstr("^"))) << spec;
+    }
+}
+
 TEST_F(Ssh, a_connection_without_gateways_waits_a_moment_for_the_next_one) {
   Sshd sshd;
   for (int round = 0; round < 3; ++round) {

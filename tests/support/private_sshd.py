@@ -1,6 +1,6 @@
 """Makes a directory into all that a private sshd needs, and becomes that sshd.
 
-    python3 -B private_sshd.py DIRECTORY [--config LINE]... [--shell PATH] [--home DIRECTORY]
+    python3 -B private_sshd.py DIRECTORY [--config LINE]... [--shell PATH] [--home DIRECTORY] [--passwords]
 
 The pid stays the same, and the log has "Server listening on 127.0.0.1" when it is ready.
 It listens on loopback alone, takes one key, made here, for the user who runs this (root or
@@ -17,11 +17,18 @@ start on the same directory is a restart: same port, same keys.
 The lines of --config come first, and sshd believes the first: `MaxSessions 2`. --shell is
 what the user's login shell shall be, in the home directory --home (made; default:
 DIRECTORY/home, which is not used without --shell).
+
+--passwords (root only) is for logins by password and keyboard-interactive: there is one more
+user, `gwtest`, whose password is in DIRECTORY/password, and a PAM of the sshd's own, which says
+what is in DIRECTORY/greeting and asks for the password. Nobody else sees that user: the sshd has
+a mount namespace of its own.
 """
 import argparse
+import ctypes
 import getpass
 import os
 import random
+import secrets
 import shlex
 import shutil
 import socket
@@ -46,7 +53,7 @@ AuthorizedKeysFile {directory}/user_key.pub
 PidFile none
 StrictModes no
 UsePAM no
-PasswordAuthentication no
+PasswordAuthentication {passwords}
 KbdInteractiveAuthentication no
 PermitRootLogin yes
 PrintMotd no
@@ -67,6 +74,19 @@ Host private jump
   GlobalKnownHostsFile none
   StrictHostKeyChecking yes
 """
+
+# An uid that is nobody's, or of somebody who may do nothing.
+PASSWORD_USER = "gwtest:x:64321:64321::{home}:/bin/sh\n"
+PASSWORD_SHADOW = "gwtest:{hash}:19000:0:99999:7:::\n"
+PAM = """\
+auth optional pam_echo.so file={directory}/greeting
+auth required pam_unix.so nodelay
+account required pam_permit.so
+session required pam_permit.so
+"""
+# In a mount namespace of its own; the pid stays the same.
+IN_PLACE = 'mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/shadow" /etc/shadow && ' \
+           'mount --bind "$1/pam.d" /etc/pam.d && shift && exec "$@"'
 
 
 def write(path, text, mode=0o644):
@@ -103,6 +123,22 @@ def make_key(path):
         subprocess.check_call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "private", "-f", path])
 
 
+def make_password_user(directory):
+    at = lambda name: os.path.join(directory, name)
+    if not os.path.exists(at("password")):
+        write(at("password"), secrets.token_hex(12), 0o600)
+    crypt = ctypes.CDLL("libcrypt.so.1").crypt
+    crypt.restype = ctypes.c_char_p
+    hashed = crypt(read(at("password")).encode(), b"$6$" + secrets.token_hex(8).encode()).decode()
+    for name in "home", "pam.d":
+        os.makedirs(at(name), exist_ok=True)
+    write(at("passwd"), read("/etc/passwd") + PASSWORD_USER.format(home=at("home")))
+    write(at("shadow"), read("/etc/shadow") + PASSWORD_SHADOW.format(hash=hashed), 0o600)
+    write(at("pam.d/sshd"), PAM.format(directory=directory))
+    if not os.path.exists(at("greeting")):
+        write(at("greeting"), "")
+
+
 def prepare(options):
     directory = os.path.realpath(options.directory)
     os.makedirs(directory, exist_ok=True)
@@ -123,7 +159,10 @@ def prepare(options):
         write(at("login_shell"), LOGIN_SHELL.format(home=shlex.quote(home), shell=shlex.quote(options.shell)), 0o755)
         more.append("ForceCommand " + at("login_shell"))
     ipv6 = "ListenAddress ::1\n" if is_free(socket.AF_INET6, "::1", port) else ""
-    write(at("sshd_config"), SSHD_CONFIG.format(more="\n".join(more), port=port, directory=directory, ipv6=ipv6))
+    write(at("sshd_config"), SSHD_CONFIG.format(more="\n".join(more), port=port, directory=directory, ipv6=ipv6,
+                                                 passwords="yes" if options.passwords else "no"))
+    if options.passwords:
+        make_password_user(directory)
     write(at("ssh_config"), SSH_CONFIG.format(port=port, directory=directory, user=getpass.getuser()))
     return directory, port
 
@@ -134,10 +173,15 @@ def main():
     parser.add_argument("--config", action="append", default=[])
     parser.add_argument("--shell")
     parser.add_argument("--home")
-    directory, port = prepare(parser.parse_args())
+    parser.add_argument("--passwords", action="store_true")
+    options = parser.parse_args()
+    directory, port = prepare(options)
     if os.getuid() == 0:
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # where it puts its unprivileged half
-    os.execv(SSHD, [SSHD, "-D", "-f", os.path.join(directory, "sshd_config"), "-E", os.path.join(directory, "log")])
+    command = [SSHD, "-D", "-f", os.path.join(directory, "sshd_config"), "-E", os.path.join(directory, "log")]
+    if options.passwords:
+        command = ["unshare", "-m", "sh", "-c", IN_PLACE, "sh", directory] + command
+    os.execvp(command[0], command)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,13 @@ std::string Sshd::missing() {
   return "there is no sshd on this machine (Debian: openssh-server)";
 }
 
+std::string Sshd::missing_passwords() {
+  if (const std::string why = missing(); !why.empty()) return why;
+  if (::geteuid() != 0) return "an sshd with users of its own needs root";
+  if (std::system("unshare -m true 2>/dev/null") != 0) return "no mount namespaces here";
+  return {};
+}
+
 Sshd::Sshd(Options options) : options_(std::move(options)) { start(); }
 
 Sshd::~Sshd() { kill(); }
@@ -67,6 +74,7 @@ void Sshd::start() {
   for (const std::string& line : options_.config) request.argv.insert(request.argv.end(), {"--config", line});
   if (!options_.login_shell.empty()) request.argv.insert(request.argv.end(), {"--shell", options_.login_shell});
   if (!options_.home.empty()) request.argv.insert(request.argv.end(), {"--home", options_.home});
+  if (options_.passwords) request.argv.emplace_back("--passwords");
   request.extra_env = {{"GANGWAY_COOKIE", ""}};  // not one of the test's agents
   process_ = detail::ChildProcess::start(request);
   const bool ready = eventually([&] { return logged(listening) > logged_before || process_.has_ended(); }, patience) &&
@@ -88,6 +96,8 @@ std::string Sshd::spec(std::string_view more) const {
   if (!more.empty()) text += "//" + std::string(more);
   return text;
 }
+
+std::string Sshd::password() const { return content(file("password")); }
 
 std::string Sshd::log() const { return content(file("log")); }
 

@@ -24,12 +24,15 @@ class Sshd {
     std::vector<std::string> config = {};  // lines of sshd_config, which go before its own
     std::string login_shell = {};          // a path; "": the user's
     std::string home = {};                 // with login_shell: where it starts and finds its rc files
+    bool passwords = false;                // see private_sshd.py; needs missing_passwords() to be ""
   };
 
   /// The path of a script beside this file.
   [[nodiscard]] static std::string support(std::string_view name);
   /// Why there can be none on this machine; "": there can.
   [[nodiscard]] static std::string missing();
+  /// The same for one with `passwords`.
+  [[nodiscard]] static std::string missing_passwords();
 
   /// Listens when this returns. Throws std::runtime_error with its log.
   explicit Sshd(Options options);
@@ -45,6 +48,9 @@ class Sshd {
   [[nodiscard]] std::string file(std::string_view name) const { return directory_ / name; }
   /// "ssh=private//ssh_config=.../ssh_config", and `more` behind it.
   [[nodiscard]] std::string spec(std::string_view more = {}) const;
+
+  /// With `passwords`: of the user `gwtest`.
+  [[nodiscard]] std::string password() const;
 
   [[nodiscard]] std::string log() const;
   /// Lines of the log that contain `text`.

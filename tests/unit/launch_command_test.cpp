@@ -46,6 +46,13 @@ TEST(LaunchCommand, appends_the_agent_to_what_leads_there) {
       {"sudo", "sudo -n -- env GANGWAY_COOKIE=c python3 -u -c STAGE0"},
       {"sudo=web", "sudo -n -u web -- env GANGWAY_COOKIE=c python3 -u -c STAGE0"},
       {"sudo=-u web -g www", "sudo -n -u web -g www -- env GANGWAY_COOKIE=c python3 -u -c STAGE0"},
+      {"doas", "doas -n -- env GANGWAY_COOKIE=c python3 -u -c STAGE0"},
+      {"doas=web", "doas -n -u web -- env GANGWAY_COOKIE=c python3 -u -c STAGE0"},
+      {"doas=-C /etc/other.conf -u web",
+       "doas -n -C /etc/other.conf -u web -- env GANGWAY_COOKIE=c python3 -u -c STAGE0"},
+      {"nsenter=4711", "nsenter -a -t 4711 -- python3 -u -c STAGE0"},
+      {"nsenter=-t 4711 -n//python=python3.12", "nsenter -t 4711 -n -- python3.12 -u -c STAGE0"},
+      {"unshare=-r -n", "unshare -r -n -- python3 -u -c STAGE0"},
       {"slurm", "srun --unbuffered --ntasks=1 env GANGWAY_COOKIE=c python3 -u -c STAGE0"},
       {"slurm=-p test --mem=1G",
        "srun --unbuffered --ntasks=1 -p test --mem=1G env GANGWAY_COOKIE=c python3 -u -c STAGE0"},
@@ -69,6 +76,23 @@ TEST(LaunchCommand, of_su_is_a_line_for_a_shell_and_for_root_only) {
   EXPECT_THAT(line("su", root), HasSubstr(" -- root"));
   EXPECT_THAT(rejection("su=web"), HasSubstr("su asks everybody but root for a password"));
   EXPECT_THAT(rejection("su=-c", root), HasSubstr("cannot begin with a dash"));
+}
+
+TEST(LaunchCommand, of_nsenter_and_unshare_has_options_and_no_program) {
+  EXPECT_THAT(rejection("nsenter=web"), HasSubstr("'web' is no option of nsenter: what is run there is python="));
+  EXPECT_THAT(rejection("unshare=python3 -n"), HasSubstr("'python3' is no option of unshare"));
+  EXPECT_THAT(rejection("nsenter"), HasSubstr("nsenter= needs a value"));
+  EXPECT_THAT(rejection("unshare="), HasSubstr("the value of unshare= is empty"));
+}
+
+TEST(LaunchCommand, of_ssh_has_compression_before_what_else_may_be_said_of_it) {
+  EXPECT_THAT(line("ssh=-p 1 host//compress"), HasSubstr("ssh -o Compression=yes -p 1 "));
+  EXPECT_THAT(line("ssh=host//compress=9"), HasSubstr("-o Compression=yes"));
+  EXPECT_THAT(line("ssh=host//compress=off"), HasSubstr("-o Compression=no"));
+  EXPECT_THAT(line("ssh=-C host//compress=on"), HasSubstr(" -C "));
+  EXPECT_THAT(line("ssh=host"), Not(HasSubstr("Compression")));
+  EXPECT_THAT(rejection("ssh=-4Cp 22 host//compress=0"), HasSubstr("it is off, but ssh= has the option -C"));
+  EXPECT_THAT(rejection("ssh=host//compress=10"), HasSubstr("from 0 to 9"));
 }
 
 TEST(LaunchCommand, of_ssh_puts_its_own_options_behind_those_of_the_spec) {
@@ -148,6 +172,16 @@ TEST(ClientFailure, is_known_by_what_the_client_says) {
       {"sudo=web", 1, "sudo: unknown user web\n", errc::host_not_found, "no such user"},
       {"su=web", 1, "su: user web does not exist or the user entry does not contain\n", errc::host_not_found,
        "no such"},
+      {"doas=web", 1, "doas: Authentication required\n", errc::auth_failed, "nopass"},
+      {"doas=web", 1, "doas: Operation not permitted\n", errc::auth_failed, "does not permit"},
+      {"doas=web", 1, "doas: unknown user\n", errc::host_not_found, "no such user"},
+      {"nsenter=4711", 1, "nsenter: stat of /proc/4711/ns/user failed: No such file or directory\n",
+       errc::host_not_found, "no such process"},
+      {"nsenter=-t 4711 -n", 1, "nsenter: reassociate to namespace 'ns/net' failed: Operation not permitted\n",
+       errc::auth_failed, "privileges"},
+      {"unshare=-n", 1, "unshare: unshare failed: Operation not permitted\n", errc::auth_failed, "privileges"},
+      {"unshare=-n", 127, "unshare: failed to execute python9: No such file or directory\n", errc::python_not_found,
+       "no such interpreter"},
       {"docker=web", 1, "Error response from daemon: No such container: web\n", errc::host_not_found,
        "no such container"},
       {"kubectl=web", 1, "Error from server (NotFound): pods \"web\" not found\n", errc::host_not_found, "no such pod"},
@@ -168,6 +202,26 @@ TEST(ClientFailure, is_not_made_up) {
   EXPECT_FALSE(client_failure(XSpec("ssh=h"), DeathRecord{{}, 9, ""}));
   EXPECT_FALSE(client_failure(XSpec("sudo=web"), DeathRecord{1, {}, "Traceback"}));
   EXPECT_FALSE(client_failure(XSpec("popen"), DeathRecord{255, {}, "Connection refused"}));
+}
+
+TEST(ClientFailure, that_is_worth_another_attempt_is_a_server_that_hung_up_before_the_login) {
+  const auto worth = [](int status, const char* stderr_tail) {
+    return hung_up_before_login(DeathRecord{status, {}, stderr_tail});
+  };
+  EXPECT_TRUE(worth(255,
+                    "kex_exchange_identification: read: Connection reset by peer\r\n"
+                    "Connection reset by 127.0.0.1 port 22\r\n"));
+  EXPECT_TRUE(worth(255, "Exceeded MaxStartups\r\n"));
+  EXPECT_FALSE(worth(1, "kex_exchange_identification: read: Connection reset by peer\r\n"));
+  EXPECT_FALSE(worth(255,
+                     "ssh: Could not resolve hostname jump\r\n"
+                     "kex_exchange_identification: Connection closed by remote host\r\n"));
+  EXPECT_FALSE(worth(255,
+                     "kex_exchange_identification: Connection closed by remote host\r\n"
+                     "Connection closed by UNKNOWN port 65535\r\n"))
+      << "a proxy";
+  EXPECT_FALSE(worth(255, "me@h: Permission denied (publickey).\r\n"));
+  EXPECT_FALSE(worth(255, ""));
 }
 
 TEST(ClientFailure, has_no_control_characters_of_the_far_side) {

@@ -380,6 +380,10 @@ TEST(XSpec, knows_every_transport) {
       {"sudo=user", TransportKind::sudo},
       {"sudo", TransportKind::sudo},
       {"su=user", TransportKind::su},
+      {"doas=user", TransportKind::doas},
+      {"doas", TransportKind::doas},
+      {"nsenter=4711", TransportKind::nsenter},
+      {"unshare=-n", TransportKind::unshare},
       {"slurm=-n 1", TransportKind::slurm},
       {"slurm", TransportKind::slurm},
   };
