@@ -11,7 +11,8 @@ QUESTION = Question(
         peer("execnet", "start_up"),
         peer("mitogen", "start_up"),
         *ours("start_up"),
-        variant("start_up", "portable, no site", "popen//python=/usr/bin/python3 -I -S"),
+        variant("start_up", "native, no site", "popen//isolated//no_site"),
+        variant("start_up", "portable, no site", "popen//python=/usr/bin/python3//isolated//no_site"),
     ],
     [
         Line("popen: create, first result, exit", "ms", "ms", ("python3 -c pass", "plain_ms"), "<= 1.15x", "<= 1.45x"),

@@ -256,7 +256,7 @@ class PickleDecoder {
     if constexpr (ArrayBuilder<B>) {
       stack_.push([&] { return builder_.make_array(header, std::as_bytes(data)); }, {Shape::unhashable});
     } else {
-      fail("an array, of which there is no Value");
+      fail("an array, of which there is no Value: its tolist() or tobytes() can be received");
     }
   }
 

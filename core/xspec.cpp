@@ -384,8 +384,8 @@ std::optional<int> XSpec::nice() const {
   return result;
 }
 
-bool XSpec::dont_write_bytecode() const {
-  const Entry* entry = find("dont_write_bytecode");
+bool XSpec::boolean(std::string_view key) const {
+  const Entry* entry = find(key);
   if (!entry) return false;
   if (!entry->value) return true;
   const auto result = truth(*entry->value);

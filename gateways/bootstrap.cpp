@@ -37,14 +37,22 @@ std::int64_t int_of(const Dict& hello, std::string_view key, std::int64_t otherw
   return value != nullptr && value->is_int() ? value->as_int() : otherwise;
 }
 
-ExecModel execmodel_of(const XSpec& spec) {
-  const ExecModel model = spec.execmodel().value_or(ExecModel::thread);
-  // The embedded interpreter waits in C++, which no hub of green threads knows of.
-  const bool green = model == ExecModel::gevent || model == ExecModel::eventlet;
-  if (green && Bootstrap::is_native(spec))
-    spec.reject("execmodel", "the native agent has no green threads; python=python3 takes an interpreter that has " +
-                                 std::string(to_string(model)));
-  return model;
+ExecModel execmodel_of(const XSpec& spec) { return spec.execmodel().value_or(ExecModel::thread); }
+
+// A process on this machine that is to be the program's own interpreter, whichever agent that has.
+bool is_own_interpreter(const XSpec& spec) {
+  return spec.kind() == TransportKind::popen && !spec.has("via") && spec.python_command().empty();
+}
+
+bool is_bare(const XSpec& spec) { return spec.isolated() || spec.no_site(); }
+
+// What Python reads on its command line.
+std::vector<std::string> python_options(const XSpec& spec) {
+  std::vector<std::string> options;
+  if (spec.dont_write_bytecode()) options.emplace_back("-B");
+  if (spec.isolated()) options.emplace_back("-I");
+  if (spec.no_site()) options.emplace_back("-S");
+  return options;
 }
 
 }  // namespace
@@ -52,25 +60,31 @@ ExecModel execmodel_of(const XSpec& spec) {
 Bootstrap::Bootstrap(const XSpec& spec, NativeAgent native, std::string cookie)
     : spec_(spec), native_(std::move(native)), cookie_(std::move(cookie)), nonce_(make_nonce()) {
   // Ask for every value now: a bad one must not be found after the process has started.
-  (void)execmodel_of(spec);
   (void)hello();
   (void)settings();
   (void)spec.keepalive();
   (void)spec.connect_timeout();
+  const std::vector<std::string> options = python_options(spec);
   if (is_served(spec)) {
-    if (spec.has("python")) spec.reject("python", "the server has chosen its interpreter already");
+    constexpr const char* chosen = "the server has chosen its interpreter already";
+    if (spec.has("python")) spec.reject("python", chosen);
+    if (spec.isolated()) spec.reject("isolated", chosen);
+    if (spec.no_site()) spec.reject("no_site", chosen);
     return;
   }
   if (is_native(spec)) {
     argv_ = native_.command.empty() ? std::vector{native_agent_path()} : native_.command;
-    if (spec.dont_write_bytecode()) argv_.emplace(argv_.begin() + 1, "-B");
+    argv_.insert(argv_.begin() + 1, options.begin(), options.end());
     return;
   }
-  argv_ = spec.python_command();
+  argv_ = is_own_interpreter(spec) ? native_.interpreter : spec.python_command();
+  if (argv_.empty() && is_own_interpreter(spec))
+    spec.reject("execmodel", "the native agent has no green threads; python=python3 takes an interpreter that has " +
+                                 std::string(to_string(execmodel_of(spec))));
   if (argv_.empty()) argv_ = {std::string(usual_python)};
   const std::size_t interpreter = argv_.size();
   argv_.emplace_back("-u");
-  if (spec.dont_write_bytecode()) argv_.emplace_back("-B");
+  argv_.insert(argv_.end(), options.begin(), options.end());
   argv_.emplace_back("-c");
   // On this machine: not deflated, and compiled already for the likeliest interpreter.
   const bool local = spec.kind() == TransportKind::popen && !spec.has("via");
@@ -79,8 +93,10 @@ Bootstrap::Bootstrap(const XSpec& spec, NativeAgent native, std::string cookie)
   arguments_ = argv_.size() - interpreter;
 }
 
+// The native agent waits in C++, which no hub of green threads knows of.
 bool Bootstrap::is_native(const XSpec& spec) {
-  return spec.kind() == TransportKind::popen && !spec.has("via") && spec.python_command().empty();
+  const ExecModel model = execmodel_of(spec);
+  return is_own_interpreter(spec) && model != ExecModel::gevent && model != ExecModel::eventlet;
 }
 
 bool Bootstrap::is_served(const XSpec& spec) {
@@ -117,7 +133,7 @@ Value Bootstrap::hello() const {
   }
   if (const auto chdir = spec_.chdir()) hello["chdir"] = *chdir;
   if (const auto nice = spec_.nice()) hello["nice"] = *nice;
-  if (is_native(spec_) && !native_.sys_path.empty())
+  if (is_own_interpreter(spec_) && !is_bare(spec_) && !native_.sys_path.empty())
     hello["sys_path"] = List(native_.sys_path.begin(), native_.sys_path.end());
   // Programs like sudo clean the environment, and we do not know what command= names.
   const bool needs_cookie = spec_.kind() == TransportKind::command && !cookie_.empty();

@@ -13,6 +13,9 @@ namespace gangway {
 struct NativeAgent {
   std::vector<std::string> command;  // program and arguments; empty: gangway-agent
   std::vector<Bytes> sys_path;       // file names, put in place of its sys.path; empty: as it is when it starts
+  // What has the portable agent where the native one cannot serve, with gevent and eventlet: program and
+  // options. Empty: such a spec needs python=.
+  std::vector<std::string> interpreter;
 };
 
 }  // namespace gangway

@@ -146,7 +146,11 @@ class XSpec {
   /// Added to the niceness of the far side's process.
   [[nodiscard]] std::optional<int> nice() const;
   /// Also 1/0, true/false, yes/no, on/off. Default: false.
-  [[nodiscard]] bool dont_write_bytecode() const;
+  [[nodiscard]] bool dont_write_bytecode() const { return boolean("dont_write_bytecode"); }
+  /// The same. Python's -I: neither PYTHON* variables nor the user's modules nor the working directory count.
+  [[nodiscard]] bool isolated() const { return boolean("isolated"); }
+  /// The same. Python's -S: site is not imported, and site-packages are not on the path.
+  [[nodiscard]] bool no_site() const { return boolean("no_site"); }
   [[nodiscard]] std::optional<ExecModel> execmodel() const;
   /// Bytes: 65536, 64K, 64KiB (1024), 64KB (1000); 0 is unlimited, else at least
   /// limits::window_least. Default: limits::window.
@@ -186,6 +190,7 @@ class XSpec {
   [[noreturn]] void reject_entry(const Entry& entry, SpecFault fault, const std::string& what,
                                  std::size_t within_value = 0) const;
   [[nodiscard]] std::optional<std::string> text_argument(std::string_view key) const;
+  [[nodiscard]] bool boolean(std::string_view key) const;
   [[nodiscard]] OutputMode output_mode(std::string_view key, OutputMode usual) const;
   [[nodiscard]] std::uint64_t size_of(const Entry& entry) const;
   [[nodiscard]] std::chrono::milliseconds duration_of(const Entry& entry) const;

@@ -42,14 +42,13 @@ def greet(self, payload):
     if self.output or self.green:
         runner = run_otherwise
     error = None
-    if (config["protocol"][0] != 1 or self.execmodel != "thread"
-            or "chdir" in config or "nice" in config or "env" in config):
+    if config["protocol"][0] != 1 or self.execmodel != "thread" or {"chdir", "nice", "env"} & set(config):
         error = settle(config)
     if error:
         reply["error"] = error
     if self.debug:
         start_new_thread(lambda: trace_start(), ())  # which has to be sent first
-    nonce = "".join(map("{:02x}".format, config["nonce"]))
+    nonce = config["nonce"].hex()
     marker = "<GW1 %s%s>\n" % (nonce[16:], nonce[:16])
     hello = spell(reply)
     self.control.append(marker.encode() + pack_head(HELLO | len(hello) << 8, 0) + hello)
@@ -64,6 +63,7 @@ def settle(config):
     if config["protocol"][0] != 1:
         return "protocol %r: this agent speaks 1.0" % (config["protocol"],)
     if link.green:
+        sys.path[:] = map(os.fsdecode, config.get("sys_path", sys.path))
         try:
             __import__(link.execmodel)
         except Exception as error:

@@ -65,10 +65,8 @@ class Control:
     @rare
     def channel_by_id(self, number):
         """What a reference in an item stands for; a closed channel if it is gone here."""
-        found = self.opening.pop(number, None) or self.find(number)
-        if found is None and number in self.closed:
-            found = self.closed[number]()
-        if found is None:
+        found = self.opening.pop(number, None) or self.find(number) or self.closed.get(number, bool)()
+        if not found:
             found = Channel(self, number)
             found._set_closed()
         return found

@@ -86,13 +86,15 @@ class PyGroup {
   /// All at once, and in order: limits::parallel_starts at a time.
   [[nodiscard]] std::vector<std::unique_ptr<PyGateway>> start_all(const std::vector<Start>& starts);
   [[nodiscard]] std::unique_ptr<PyGateway> start(std::string spec, py::object spec_object, py::object keys);
-  /// For those that are started from now on: command and sys.path, both as bytes.
-  void set_native_agent(std::vector<std::string> command, const std::vector<std::string>& sys_path);
+  /// For those that are started from now on: the fields of NativeAgent, as bytes.
+  void set_native_agent(std::vector<std::string> command, const std::vector<std::string>& sys_path,
+                        std::vector<std::string> interpreter);
   /// Of each the gateway, through which it goes, and the error: (gateway, via, None) or (None, None, error).
   [[nodiscard]] py::list start_each(const std::vector<Start>& starts, std::size_t fanout);
   [[nodiscard]] std::pair<std::vector<std::string>, std::vector<std::string>> terminate(const py::object& timeout);
   /// As operations. A gateway that was launched has its handshake before it: PyGateway::start_ready().
   [[nodiscard]] py::object start_launch(const std::string& text, const py::object& spec_object, const py::object& keys);
+  [[nodiscard]] py::object start_fan_out(const std::vector<Start>& starts, std::size_t fanout);
   [[nodiscard]] static py::object start_terminate(const py::object& self, const py::object& timeout);
 
   /// At the end of the interpreter.

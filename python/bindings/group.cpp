@@ -58,16 +58,18 @@ class StartedGateways {
   bool abandoned_ = false;
 };
 
-// The same for one that nobody has waited for.
+// The same for what an operation started.
 class Launched {
  public:
-  explicit Launched(Gateway gateway) : gateway_(std::move(gateway)) {}
-  Launched(Launched&& other) noexcept : gateway_(std::exchange(other.gateway_, {})) {}
-  ~Launched() { gateway_.exit(); }
-  [[nodiscard]] Gateway take() { return std::exchange(gateway_, {}); }
+  explicit Launched(std::vector<Started> all) : all_(std::move(all)) {}
+  Launched(Launched&& other) noexcept : all_(std::exchange(other.all_, {})) {}
+  ~Launched() {
+    for (Started& one : all_) one.gateway.exit();
+  }
+  [[nodiscard]] std::vector<Started> take() { return std::exchange(all_, {}); }
 
  private:
-  Gateway gateway_;
+  std::vector<Started> all_;
 };
 
 // Bytes that are no UTF-8 are what os.fsdecode() has made of them.
@@ -114,12 +116,38 @@ PyRef python_error(const std::exception_ptr& error) {
   return take_exception();
 }
 
-// What `make(specs, started)` gives, which tells `started` of its gateways. Interrupted, it leaves none.
-template <class Make>
-auto start_interruptibly(const std::vector<PyGroup::Start>& starts, Make make) {
+std::vector<XSpec> specs_of(const std::vector<PyGroup::Start>& starts) {
   keep_freed_memory();
   std::vector<XSpec> specs;
   for (const auto& [text, object, keys] : starts) specs.push_back(parsed(text, keys));
+  return specs;
+}
+
+// Of each (gateway, via, None) or (None, None, error), with the GIL.
+py::list results_of(std::vector<Started> all, const py::tuple& spec_objects) {
+  py::list result;
+  for (std::size_t at = 0; at < all.size(); ++at) {
+    if (all[at].error) {
+      result.append(py::make_tuple(py::none(), py::none(), object_of(python_error(all[at].error))));
+      continue;
+    }
+    const auto via = all[at].gateway.spec().via();
+    auto gateway = std::make_unique<PyGateway>(std::move(all[at].gateway), spec_objects[at]);
+    result.append(py::make_tuple(std::move(gateway), via, py::none()));
+  }
+  return result;
+}
+
+py::tuple spec_objects_of(const std::vector<PyGroup::Start>& starts) {
+  py::tuple objects(starts.size());
+  for (std::size_t at = 0; at < starts.size(); ++at) objects[at] = std::get<1>(starts[at]);
+  return objects;
+}
+
+// What `make(specs, started)` gives, which tells `started` of its gateways. Interrupted, it leaves none.
+template <class Make>
+auto start_interruptibly(const std::vector<PyGroup::Start>& starts, Make make) {
+  std::vector<XSpec> specs = specs_of(starts);
   const auto started = std::make_shared<StartedGateways>();
   try {
     return run_interruptibly(
@@ -163,8 +191,9 @@ std::unique_ptr<PyGateway> PyGroup::start(std::string spec, py::object spec_obje
   return std::move(start_all({{std::move(spec), std::move(spec_object), std::move(keys)}}).front());
 }
 
-void PyGroup::set_native_agent(std::vector<std::string> command, const std::vector<std::string>& sys_path) {
-  NativeAgent agent{std::move(command), {}};
+void PyGroup::set_native_agent(std::vector<std::string> command, const std::vector<std::string>& sys_path,
+                               std::vector<std::string> interpreter) {
+  NativeAgent agent{std::move(command), {}, std::move(interpreter)};
   for (const std::string& place : sys_path) agent.sys_path.emplace_back(place);
   group_->set_native_agent(std::move(agent));
 }
@@ -178,17 +207,7 @@ py::list PyGroup::start_each(const std::vector<Start>& starts, std::size_t fanou
         started.made(std::move(gateways));
         return each;
       });
-  py::list result;
-  for (std::size_t at = 0; at < all.size(); ++at) {
-    if (all[at].error) {
-      result.append(py::make_tuple(py::none(), py::none(), object_of(python_error(all[at].error))));
-      continue;
-    }
-    const auto via = all[at].gateway.spec().via();
-    auto gateway = std::make_unique<PyGateway>(std::move(all[at].gateway), std::get<1>(starts[at]));
-    result.append(py::make_tuple(std::move(gateway), via, py::none()));
-  }
-  return result;
+  return results_of(std::move(all), spec_objects_of(starts));
 }
 
 std::pair<std::vector<std::string>, std::vector<std::string>> PyGroup::terminate(const py::object& timeout) {
@@ -201,10 +220,23 @@ py::object PyGroup::start_launch(const std::string& text, const py::object& spec
   keep_freed_memory();
   return object_of(call_operation(
       spec_object.ptr(),
-      [group = group_, spec = parsed(text, keys)] { return Launched(detail::GatewayAccess::launch(*group, spec)); },
+      [group = group_, spec = parsed(text, keys)] {
+        return Launched({{"", detail::GatewayAccess::launch(*group, spec), nullptr}});
+      },
       [](Launched launched, PyObject* subject) {
-        auto gateway = std::make_unique<PyGateway>(launched.take(), py::reinterpret_borrow<py::object>(subject));
+        auto gateway = std::make_unique<PyGateway>(std::move(launched.take().front().gateway),
+                                                   py::reinterpret_borrow<py::object>(subject));
         return PyRef::steal(py::cast(std::move(gateway)).release().ptr());
+      }));
+}
+
+py::object PyGroup::start_fan_out(const std::vector<Start>& starts, std::size_t fanout) {
+  return object_of(call_operation(
+      spec_objects_of(starts).ptr(),
+      [group = group_, specs = specs_of(starts), fanout] { return Launched(group->start_each(specs, fanout)); },
+      [](Launched launched, PyObject* spec_objects) {
+        const auto objects = py::reinterpret_borrow<py::tuple>(spec_objects);
+        return PyRef::steal(results_of(launched.take(), objects).release().ptr());
       }));
 }
 

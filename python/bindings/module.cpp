@@ -164,8 +164,9 @@ void define_group(py::module_& module) {
            "key -> str or True, 'env:NAME' among them.")
       .def("start_all", &PyGroup::start_all, "starts"_a,
            "The same for several (spec, spec_object, keys) at once. If one fails, all are ended again.")
-      .def("set_native_agent", &PyGroup::set_native_agent, "command"_a, "sys_path"_a,
-           "What popen without python= runs from now on, and with which sys.path; bytes.")
+      .def("set_native_agent", &PyGroup::set_native_agent, "command"_a, "sys_path"_a, "interpreter"_a,
+           "What popen without python= runs from now on, with which sys.path, and what green models have the\n"
+           "portable agent of; bytes.")
       .def("start_each", &PyGroup::start_each, "starts"_a, "fanout"_a = 0,
            "Those that fail do not end the others; with a fanout as a tree: of each (gateway, via, None) or\n"
            "(None, None, error).")
@@ -174,6 +175,7 @@ void define_group(py::module_& module) {
            "those that are still there.")
       .def("start_launch", &PyGroup::start_launch, "spec"_a, "spec_object"_a, "keys"_a = py::none(),
            "An Operation: starts a gateway that is not ready yet, see Gateway.start_ready().")
+      .def("start_fan_out", &PyGroup::start_fan_out, "starts"_a, "fanout"_a, "start_each() as an Operation.")
       .def("start_terminate", &PyGroup::start_terminate, "timeout"_a = py::none(), "As an Operation.");
 }
 

@@ -219,7 +219,7 @@ class GreenGroup:
 
     def start_each(self, starts: list[tuple[str | bytes, object, dict[str, Any] | None]], fanout: int) -> list[Any]:
         return [(core and GreenGateway(core, self._port), via, error)
-                for core, via, error in self._core.start_each(starts, fanout)]
+                for core, via, error in self._port().completed(self._core.start_fan_out(starts, fanout))]
 
     def _await_ready(self, core: _gangway.Gateway) -> None:
         try:

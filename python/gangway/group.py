@@ -145,7 +145,7 @@ class Group:
         itself (`via`, which their specs have then): hundreds of hosts come up in about log N of the
         time. Each of the first ones must be able to reach those behind it, and what goes through a
         gateway occupies a task of it. If one cannot be started, those behind it are started by the
-        next one above it. Hubs of gevent and eventlet stand still meanwhile.
+        next one above it.
 
         Raises what makegateway() raises for the first that fails, and ends the others; with
         `return_exceptions` the exception is in the place of its gateway, and the others stay.
@@ -186,9 +186,6 @@ class Group:
                     await completed(core.start_ready(), core.connect_timeout())
                 except NotInTime:
                     core.wait_ready()  # says what is known of the reason
-            preparing = start.prepare(gateway)
-            if preparing is not None:
-                await preparing.awaitclose()
         except BaseException:
             self._forget([spec], gateways)
             raise
@@ -204,9 +201,6 @@ class Group:
             with start.host_named(specs):
                 cores = self._core.start_all([(start.text_of(spec), spec, start.keys_of(spec)) for spec in specs])
             gateways = [Gateway(self, spec, core) for spec, core in zip(specs, cores)]
-            for preparing in [start.prepare(gateway) for gateway in gateways]:
-                if preparing is not None:
-                    preparing.waitclose()
         except BaseException:
             self._forget(specs, gateways)
             raise
@@ -234,14 +228,9 @@ class Group:
                     with start.host_named([specs[at]]):
                         if isinstance(result, Exception):
                             raise result
-                    preparing = start.prepare(result)
-                    if preparing is not None:
-                        preparing.waitclose()
                 except Exception as error:
                     if not return_exceptions:
                         raise
-                    if isinstance(result, Gateway):
-                        result.exit()
                     results[at] = error
         except BaseException:
             self._forget(taken, [result for result in results if isinstance(result, Gateway)])

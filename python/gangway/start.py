@@ -1,24 +1,19 @@
-"""From an XSpec to what the C++ side starts a gateway by, and what is left to do then."""
+"""From an XSpec to what the C++ side starts a gateway by."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import sys
 
 from . import _gangway, worker_path
 from .build import PYTHON, PYTHON_VERSION
 from .errors import HostNotFound
-from .execmodel import GREEN
 from .xspec import XSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterator
-
-    from .channel import Channel
-    from .gateway import Gateway
 
 KINDS = ("popen", "ssh", "vagrant_ssh", "socket", "installvia", "unix", "command", "docker", "podman",
          "kubectl", "sudo", "su", "doas", "nsenter", "unshare", "slurm")
@@ -53,19 +48,14 @@ def host_named(specs: list[XSpec]) -> Iterator[None]:
         raise HostNotFound() from socket.gaierror(socket.EAI_NONAME, str(problem))
 
 
-def is_plain_popen(spec: XSpec) -> bool:
-    """Whether the worker is to be the same interpreter as this one."""
-    return bool(spec.popen) and not spec.python and not spec.via
-
-
-def is_green(spec: XSpec) -> bool:
-    """Whether the worker needs the portable agent: the native one waits in C++, which no hub knows of."""
-    return is_plain_popen(spec) and spec.execmodel in GREEN and bool(sys.executable)
-
-
 def use_this_interpreter(core: _gangway.Group) -> None:
     """Workers of popen without python= are this interpreter, with its sys.path, from now on."""
-    core.set_native_agent(native_agent(), [os.fsencode(place) for place in worker_path.places()])
+    core.set_native_agent(native_agent(), [os.fsencode(place) for place in worker_path.places()], interpreter())
+
+
+def interpreter() -> list[bytes]:
+    """This one, as it was started; empty in a program that embeds Python."""
+    return [os.fsencode(sys.executable), *interpreter_flags()] if sys.executable else []
 
 
 def native_agent() -> list[bytes]:
@@ -74,10 +64,10 @@ def native_agent() -> list[bytes]:
     gangway-agent starts 1 ms faster than an interpreter that loads the extension module. It is taken
     where that is the only difference (spec-docs/decisions/0005-the-controllers-interpreter.md).
     """
-    if not sys.executable:  # in a program that embeds Python
+    words = interpreter()
+    if not words:
         return []
-    program = os.fsencode(sys.executable)
-    flags = interpreter_flags()
+    program, *flags = words
     agent = _gangway.native_agent_path()
     if not flags and is_embedded_one() and agent:
         return [agent, b"--python", program]
@@ -113,8 +103,6 @@ def keys_of(spec: XSpec) -> dict[str, Any]:
     """The spec as it is now, assigned attributes included: key -> str or True, "env:NAME" among them.
     What is None or False is left out."""
     given = {key: value for key, value in vars(spec).items() if key != "env" and not key.startswith("_")}
-    if is_green(spec):
-        given["python"] = shlex.quote(sys.executable)
     given.update(("env:" + name, value) for name, value in spec.env.items())
     return {key: as_text(value) for key, value in given.items() if value is not None and value is not False}
 
@@ -123,11 +111,3 @@ def as_text(value: Any) -> Any:
     if value is True:
         return value
     return os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
-
-
-def prepare(gateway: Gateway) -> Channel | None:
-    """What the worker needs before its first task and the handshake does not carry: the channel of a task
-    to be waited for, if there is something."""
-    if is_green(gateway.spec):
-        return gateway.remote_exec(worker_path.SOURCE % worker_path.places())
-    return None

@@ -9,9 +9,6 @@ import sys
 # come first where they are missing: something else than sys.path has found them here.
 directories = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 
-# For agents whose HELLO has no sys_path: the portable one.
-SOURCE = "import sys; sys.path[:] = %r"
-
 
 def places() -> list[str]:
     """sys.path as it is now, each place once. The worker looks in its working directory first, as

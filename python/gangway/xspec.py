@@ -25,7 +25,9 @@ class XSpec:
     execmodel: Any
     id: Any
     installvia: Any
+    isolated: Any
     nice: Any
+    no_site: Any
     popen: Any
     python: Any
     secret_file: Any

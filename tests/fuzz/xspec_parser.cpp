@@ -40,6 +40,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     attempt(text, [&] { (void)spec.kind(); });
     attempt(text, [&] { (void)spec.nice(); });
     attempt(text, [&] { (void)spec.dont_write_bytecode(); });
+    attempt(text, [&] { (void)spec.isolated(); });
+    attempt(text, [&] { (void)spec.no_site(); });
     attempt(text, [&] { (void)spec.execmodel(); });
     attempt(text, [&] { (void)spec.window(); });
     attempt(text, [&] { (void)spec.max_item(); });

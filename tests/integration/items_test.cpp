@@ -281,5 +281,26 @@ TEST_P(Items, max_item_holds_on_both_sides) {
   EXPECT_EQ(take(channel), true);
 }
 
+TEST_P(Items, an_array_is_an_error_of_its_receiver_and_harms_nothing) {
+  Gateway gateway = start();
+  Channel channel = gateway.remote_exec(R"(
+        import array
+        values = array.array("d", [0.5, 1.5])
+        for item in (values, [values], values.tolist(), values.tobytes()):
+            channel.send(item)
+      )");
+  for (int i = 0; i < 2; ++i) {
+    try {
+      ADD_FAILURE() << "received " << take(channel);
+    } catch (const LoadError& error) {
+      EXPECT_THAT(error.what(), AllOf(HasSubstr("array"), HasSubstr("tolist()")));
+    }
+  }
+  EXPECT_EQ(take(channel), (List{0.5, 1.5}));
+  EXPECT_EQ(take(channel).as_bytes().size(), 16U);
+  channel.waitclose();
+  EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+}
+
 }  // namespace
 }  // namespace gangway::test

@@ -77,6 +77,27 @@ TEST_P(SpecKeys, dont_write_bytecode) {
   EXPECT_EQ(ask(start(), "import sys; channel.send(sys.dont_write_bytecode)"), false);
 }
 
+TEST_P(SpecKeys, isolated_and_no_site_are_pythons_own) {
+  constexpr auto source = R"(
+        import sys
+        channel.send([sys.flags.isolated == 1, sys.flags.no_site == 1, "site" in sys.modules,
+                      any(place.endswith("-packages") for place in sys.path)])
+      )";
+  EXPECT_EQ(ask(start(), source), (List{false, false, true, true}));
+  EXPECT_EQ(ask(start("isolated"), source), (List{true, false, true, true}));
+  EXPECT_EQ(ask(start("no_site"), source), (List{false, true, false, false}));
+  EXPECT_EQ(ask(start("isolated//no_site=yes"), source), (List{true, true, false, false}));
+  EXPECT_EQ(ask(start("isolated=no//no_site=0"), source), (List{false, false, true, true}));
+  EXPECT_THAT(start_error<SpecError>("no_site=perhaps"), HasSubstr("'perhaps'"));
+}
+
+TEST_P(SpecKeys, isolated_does_not_look_into_the_environment) {
+  const EnvironmentScope place("PYTHONPATH", "/of/the/environment");
+  constexpr auto source = "import sys; channel.send('/of/the/environment' in sys.path)";
+  EXPECT_EQ(ask(start(), source), true);
+  EXPECT_EQ(ask(start("isolated"), source), false);
+}
+
 TEST_P(SpecKeys, id_names_both_ends) {
   Gateway gateway = start("id=worker \u00e4");
   EXPECT_EQ(gateway.id(), "worker \u00e4");

@@ -217,6 +217,18 @@ TEST_F(Warm, what_has_changed_since_reaches_the_next_agent) {
   EXPECT_TRUE(ask<bool>(gateway, "import sys; channel.send(sys.flags.dont_write_bytecode == 1)"));
 }
 
+TEST_F(Warm, options_of_the_interpreter_are_a_state_of_their_own) {
+  const auto ordinary = forced_hash();
+  const EnvironmentScope always("GANGWAY_WARM", "1");
+  const Gateway first = group().makegateway("popen//no_site");
+  const Gateway second = group().makegateway("popen//no_site");
+  EXPECT_NE(hash_in(first), ordinary);
+  EXPECT_EQ(hash_in(first), hash_in(second)) << "without site it can be forked as well";
+  for (const Gateway& gateway : {first, second})
+    EXPECT_EQ(ask<int>(gateway, "import sys; channel.send(sys.flags.no_site)"), 1);
+  EXPECT_EQ(ask<int>(group().makegateway(), "import sys; channel.send(sys.flags.no_site)"), 0);
+}
+
 TEST_F(Warm, keys_of_the_spec_are_applied_to_forks) {
   const TemporaryDirectory directory;
   const auto hash = forced_hash();

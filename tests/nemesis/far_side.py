@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import subprocess
+import sys
 import threading
 import time
 
@@ -129,8 +130,41 @@ def send_all(channel, lane, count, form, size):
     channel.send({"report": {lane: count}})
 
 
+def send_back_lines(channel, binary):
+    """The same with lines, by files; they come and go in pieces. `stop` is the last one."""
+    source, sink = channel.makefile("r"), channel.makefile("w")
+    count = 0
+    while True:
+        line = source.readline()
+        text = line.decode() if binary and line else line
+        if not text[-1:] == "\n":
+            return  # the channel was closed
+        if text == "stop\n":
+            break
+        number = read_item(text[:-1])[1]
+        if number != count:
+            raise Found("line %d arrived, and %d was to come" % (number, count))
+        count += 1
+        half = len(line) // 2
+        sink.write(line[:half])
+        sink.write(line[half:])
+    text = "report %d\n" % count
+    sink.write(text.encode() if binary else text)
+
+
+def print_lines(channel, lane, count, size):
+    for number in range(count):
+        line = make_item(TEXT, lane, number, size) + "\n"
+        half = len(line) // 2
+        sys.stdout.write(line[:half])
+        sys.stdout.write(line[half:])
+    channel.send({"report": {}})
+
+
 echo = checked(answer)
 flood = checked(send_all)
+lines = checked(send_back_lines)
+printer = checked(print_lines)
 
 
 def sleep(channel, seconds):

@@ -89,6 +89,7 @@ class ChannelModel {
   /// A send was refused, for good.
   void refused() { refused_ = true; }
   [[nodiscard]] bool is_refused() const { return refused_; }
+  [[nodiscard]] bool is_stopped() const { return stopped_; }
   /// How many items of each lane are known to be sent.
   [[nodiscard]] Counts known_to_be_sent() const;
   /// The far side was asked to stop and report; before that these had been sent. The first

@@ -5,6 +5,7 @@
 
 #include "tests/nemesis/model.hpp"
 #include "tests/nemesis/operation.hpp"
+#include "tests/nemesis/output_model.hpp"
 
 namespace gangway::nemesis {
 namespace {
@@ -134,6 +135,36 @@ TEST(Reordering, is_found_at_once_with_one_reader_and_allowed_between_several) {
     model.lane(lane).announce(2);
     EXPECT_EQ(model.item({lane, 1}, false).empty(), readers == Readers::many);
   }
+}
+
+std::string printed(std::uint32_t number, std::uint32_t of_lane = lane) {
+  return make_item(Form::text, {of_lane, number}, 3).as_str() + "\n";
+}
+
+TEST(OutputLines, come_whole_in_order_and_once) {
+  OutputModel model;
+  EXPECT_THAT(model.came(1, printed(0) + printed(1), false), IsEmpty());
+  EXPECT_THAT(model.came(3, printed(0, lane + 1), false), IsEmpty());
+  EXPECT_THAT(model.came(1, printed(2), false), IsEmpty());
+  EXPECT_THAT(model.came(1, printed(2), false), HasSubstr("line 2 came, and not line 3"));
+  EXPECT_THAT(model.came(1, printed(4), false), HasSubstr("line 4 came, and not line 3"));
+  EXPECT_THAT(model.came(1, printed(3, lane + 1), false), HasSubstr("a line of lane 8"));
+  EXPECT_THAT(model.came(1, "7.3;7.3;" + printed(0), false), HasSubstr("damaged"));
+}
+
+TEST(OutputLines, may_be_cut_by_the_end_of_a_task_that_was_disturbed) {
+  OutputModel model;
+  EXPECT_THAT(model.came(1, printed(0) + "7.1;", false), HasSubstr("without its end"));
+  EXPECT_THAT(model.came(3, printed(0) + "7.1;", true), IsEmpty());
+  EXPECT_THAT(model.came(3, printed(1), true), HasSubstr("after its end"));
+}
+
+TEST(OutputLines, have_all_come_in_the_end) {
+  OutputModel model;
+  model.printed(lane, 2);
+  EXPECT_THAT(model.settled(), HasSubstr("0 lines of lane 7 came, and 2 were printed"));
+  EXPECT_THAT(model.came(1, printed(0) + printed(1), false), IsEmpty());
+  EXPECT_THAT(model.settled(), IsEmpty());
 }
 
 TEST(Items, are_read_as_they_were_made_and_not_when_damaged) {

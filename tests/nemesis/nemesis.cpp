@@ -89,6 +89,9 @@ void play(const Options& options, std::uint64_t seed) {
   handlers.join();  // handlers and timers
   const auto ended = [&] { return world.watch.size() == 0; };
   if (!test::eventually(ended, 2 * end_after_death)) fail("an asynchronous operation has not completed");
+  // What tasks have printed before their last word is on its way to the callback, or there.
+  for (const auto& output : world.outputs())
+    if (!test::eventually([&] { return output->settled().empty(); }, end_after_death)) fail(output->settled());
   watchman.request_stop();
   watchman.join();
   std::size_t operations = 0;

@@ -7,7 +7,7 @@ namespace gangway::nemesis {
 
 namespace {
 
-constexpr std::array<ActionKind, 33> kinds = {{
+constexpr std::array<ActionKind, 38> kinds = {{
     {Action::send, "send", 200},
     {Action::try_send, "try_send", 60},
     {Action::send_many, "send many", 60},
@@ -18,6 +18,9 @@ constexpr std::array<ActionKind, 33> kinds = {{
     {Action::async_receive, "async_receive", 60},
     {Action::waitclose, "waitclose", 25},
     {Action::setcallback, "setcallback", 20},
+    {Action::send_each, "send_each", 30},
+    {Action::make_queue, "make_receive_queue", 10},
+    {Action::read_queue, "ReceiveQueue::get", 60},
     {Action::stop, "stop", 25},
     {Action::close, "close", 10},
     {Action::close_with_error, "close with an error", 10},
@@ -27,6 +30,8 @@ constexpr std::array<ActionKind, 33> kinds = {{
     {Action::interrupt, "interrupt", 15},
     {Action::echo, "echo", 50},
     {Action::flood, "flood", 30},
+    {Action::lines, "lines", 20},
+    {Action::print, "print", 15},
     {Action::sleep, "sleep", 6},
     {Action::loop, "loop", 3},
     {Action::hold_gil, "hold the GIL", 3},
@@ -47,7 +52,7 @@ static_assert(std::ranges::is_sorted(kinds, {}, &ActionKind::action));
 
 }  // namespace
 
-const std::array<ActionKind, 33>& action_kinds() { return kinds; }
+const std::array<ActionKind, 38>& action_kinds() { return kinds; }
 
 Operation Generator::next() {
   static const unsigned total =

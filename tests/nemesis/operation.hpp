@@ -25,6 +25,9 @@ enum class Action : std::uint8_t {
   async_receive,
   waitclose,
   setcallback,
+  send_each,
+  make_queue,
+  read_queue,
   // Channels.
   stop,
   close,
@@ -36,6 +39,8 @@ enum class Action : std::uint8_t {
   // Tasks.
   echo,
   flood,
+  lines,
+  print,
   sleep,
   loop,
   hold_gil,
@@ -61,7 +66,7 @@ struct ActionKind {
 };
 
 /// In the order of Action.
-[[nodiscard]] const std::array<ActionKind, 33>& action_kinds();
+[[nodiscard]] const std::array<ActionKind, 38>& action_kinds();
 [[nodiscard]] inline std::string_view name_of(Action action) {
   return action_kinds()[static_cast<std::size_t>(action)].name;
 }

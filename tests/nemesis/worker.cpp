@@ -30,6 +30,7 @@ void Worker::run() {
 void Worker::perform(const Operation& operation) {
   if (operation.action == Action::start) return start(operation);
   if (operation.action == Action::terminate) return terminate(operation);
+  if (operation.action == Action::read_queue) return read_queue(operation);
   if (is_about_gateways(operation.action)) {
     if (const auto host = world_.pick_host(operation.pick)) act_on(host, operation);
   } else if (const auto talk = world_.pick_conversation(operation.pick)) {
@@ -38,6 +39,7 @@ void Worker::perform(const Operation& operation) {
 }
 
 void Worker::act_on(const ConversationPtr& talk, const Operation& operation) {
+  if (talk->files) return act_on_files(talk, operation);
   switch (operation.action) {
     case Action::send:
     case Action::try_send: (void)send(talk, operation); break;
@@ -54,6 +56,8 @@ void Worker::act_on(const ConversationPtr& talk, const Operation& operation) {
     case Action::async_receive: async_receive(talk, operation); break;
     case Action::waitclose: (void)waitclose(talk, operation.time); break;
     case Action::setcallback: set_callback(talk, operation); break;
+    case Action::send_each: send_each(talk, operation); break;
+    case Action::make_queue: make_queue(talk, operation); break;
     case Action::stop: stop(talk); break;
     case Action::close:
     case Action::close_with_error: close(talk, operation); break;

@@ -5,10 +5,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <boost/asio/thread_pool.hpp>
 
 #include "tests/nemesis/operation.hpp"
+#include "tests/nemesis/outcome.hpp"
 #include "tests/nemesis/world.hpp"
 
 namespace gangway::nemesis {
@@ -44,6 +46,18 @@ class Worker {
   bool waitclose(const ConversationPtr& talk, std::chrono::milliseconds timeout);  // false: timed out
   void set_callback(const ConversationPtr& talk, const Operation& operation);
 
+  // Files.
+  void act_on_files(const ConversationPtr& talk, const Operation& operation);
+  bool write_line(const ConversationPtr& talk, const Operation& operation);
+  bool read_line(const ConversationPtr& talk);
+  void stop_lines(const ConversationPtr& talk);
+
+  // Several channels.
+  [[nodiscard]] std::vector<ConversationPtr> several(const ConversationPtr& first, const Operation& operation) const;
+  void send_each(const ConversationPtr& first, const Operation& operation);
+  void make_queue(const ConversationPtr& first, const Operation& operation);
+  void read_queue(const Operation& operation);
+
   // Channels.
   void stop(const ConversationPtr& talk);
   void close(const ConversationPtr& talk, const Operation& operation);
@@ -56,6 +70,7 @@ class Worker {
                      ChannelModel::Farewell farewell, Readers readers);
 
   // Gateways.
+  void check_output(const HostPtr& host);
   void execute(const HostPtr& host, const Operation& operation);
   void ask(const HostPtr& host, const Operation& operation);
   void end(const HostPtr& host, const Operation& operation);
@@ -75,5 +90,9 @@ class Worker {
 
 /// What arrived on a channel, told to its model; channels that were sent become conversations.
 void took(World& world, const std::shared_ptr<Conversation>& talk, const Value& item, bool began_after_end);
+/// How a send ended, to the model. `over`: whether the end was known when it began.
+void sent(Conversation& talk, std::uint32_t lane, const Outcome& outcome, bool over);
+/// How a receive or waitclose ended, other than well, to the model.
+void ended(Conversation& talk, const Outcome& outcome, bool over, bool after_waitclose);
 
 }  // namespace gangway::nemesis

@@ -9,7 +9,6 @@
 #include <stdexcept>
 #include <thread>
 
-#include "tests/nemesis/outcome.hpp"
 #include "tests/nemesis/worker.hpp"
 
 namespace gangway::nemesis {
@@ -49,39 +48,6 @@ std::string describe(Numbered which, const Operation& operation) {
   static constexpr const char* names[] = {"int", "bytes", "str", "tuple"};
   return "item " + std::to_string(which.number) + " of lane " + std::to_string(which.lane) + " (" +
          names[static_cast<std::size_t>(operation.form)] + ", " + std::to_string(operation.size) + " parts)";
-}
-
-/// How a send ended, to the model. `over`: whether the end was known when it began.
-void sent(Conversation& talk, std::uint32_t lane, const Outcome& outcome, bool over) {
-  talk.learn([&](ChannelModel& model) -> Verdict {
-    switch (outcome.kind) {
-      case Outcome::done: model.lane(lane).sent(); return model.sent(over);
-      case Outcome::timed_out:
-        return outcome.text.find("nothing was sent") != outcome.text.npos ? model.lane(lane).withdrawn() : Verdict();
-      case Outcome::cancelled: return model.lane(lane).withdrawn();
-      case Outcome::lost:
-        model.refused();
-        return talk.host->harmed() ? Verdict() : "a send failed, and nobody harmed the gateway: " + outcome.text;
-      case Outcome::closed: model.refused(); return {};
-      default: return "a send ended with: " + to_string(outcome);
-    }
-  });
-}
-
-/// How a receive or waitclose ended, other than well, to the model.
-void ended(Conversation& talk, const Outcome& outcome, bool over, bool after_waitclose) {
-  talk.learn([&](ChannelModel& model) -> Verdict {
-    switch (outcome.kind) {
-      case Outcome::timed_out: return model.timed_out(over, after_waitclose);
-      case Outcome::cancelled: return {};
-      case Outcome::has_callback:
-        return talk.setting_callback ? Verdict() : "receive is refused, and the channel has no callback";
-      case Outcome::clean_end: return model.ended(End::clean, outcome.text, talk.circumstances());
-      case Outcome::remote_error: return model.ended(End::remote_error, outcome.text, talk.circumstances());
-      case Outcome::lost: return model.ended(End::lost, outcome.text, talk.circumstances());
-      default: return "a receive ended with: " + to_string(outcome);
-    }
-  });
 }
 
 ChannelModel::Counts counts_of(const Value& report) {
@@ -128,6 +94,37 @@ struct Pending {
 
 }  // namespace
 
+void sent(Conversation& talk, std::uint32_t lane, const Outcome& outcome, bool over) {
+  talk.learn([&](ChannelModel& model) -> Verdict {
+    switch (outcome.kind) {
+      case Outcome::done: model.lane(lane).sent(); return model.sent(over);
+      case Outcome::timed_out:
+        return outcome.text.find("nothing was sent") != outcome.text.npos ? model.lane(lane).withdrawn() : Verdict();
+      case Outcome::cancelled: return model.lane(lane).withdrawn();
+      case Outcome::lost:
+        model.refused();
+        return talk.host->harmed() ? Verdict() : "a send failed, and nobody harmed the gateway: " + outcome.text;
+      case Outcome::closed: model.refused(); return {};
+      default: return "a send ended with: " + to_string(outcome);
+    }
+  });
+}
+
+void ended(Conversation& talk, const Outcome& outcome, bool over, bool after_waitclose) {
+  talk.learn([&](ChannelModel& model) -> Verdict {
+    switch (outcome.kind) {
+      case Outcome::timed_out: return model.timed_out(over, after_waitclose);
+      case Outcome::cancelled: return {};
+      case Outcome::has_callback:
+        return talk.setting_callback ? Verdict() : "receive is refused, and the channel has no callback";
+      case Outcome::clean_end: return model.ended(End::clean, outcome.text, talk.circumstances());
+      case Outcome::remote_error: return model.ended(End::remote_error, outcome.text, talk.circumstances());
+      case Outcome::lost: return model.ended(End::lost, outcome.text, talk.circumstances());
+      default: return "a receive ended with: " + to_string(outcome);
+    }
+  });
+}
+
 void took(World& world, const ConversationPtr& talk, const Value& item, bool began_after_end) {
   if (const auto which = read_item(item)) {
     ++world.items_received;
@@ -137,6 +134,7 @@ void took(World& world, const ConversationPtr& talk, const Value& item, bool beg
     const Value& report = item.as_dict().at("report");
     talk->history.note("<- report " + to_text(report));
     talk->learn([&](ChannelModel& model) { return model.report(counts_of(report), began_after_end); });
+    if (talk->prints) talk->host->output->printed(talk->prints->lane, talk->prints->number);
   } else if (item.is_dict() && item.as_dict().contains("pids")) {
     std::set<pid_t> pids;
     for (const Value& pid : item.as_dict().at("pids").as_list()) pids.insert(static_cast<pid_t>(pid.as_int()));
@@ -436,7 +434,7 @@ void Worker::ask_for_channel(const ConversationPtr& talk, const Operation& opera
 }
 
 void Worker::interrupt(const ConversationPtr& talk, const Operation& operation) {
-  talk->interrupted = true;
+  talk->interrupted = talk->host->interrupted = true;
   talk->history.note("interrupt");
   const auto call = watch("interrupt", talk->host, talk, operation.time);
   Channel channel = talk->channel;

@@ -7,7 +7,6 @@
 #include <fstream>
 #include <sstream>
 
-#include "tests/nemesis/outcome.hpp"
 #include "tests/nemesis/worker.hpp"
 #include "tests/support/poll.hpp"
 #include "tests/support/survivors.hpp"
@@ -35,6 +34,7 @@ std::string spec_of(const Operation& operation) {
   spec += windows[operation.size % std::size(windows)];
   if (operation.count % 4 == 0) spec += "//execmodel=main_thread_only";
   if (operation.count % 3 == 0) spec += "//keepalive=100ms";
+  if (operation.count % 5 < 2) spec += "//stdout=callback";
   return spec;
 }
 
@@ -53,6 +53,18 @@ std::set<pid_t> still_there(const std::set<pid_t>& pids) {
 
 }  // namespace
 
+// It lives as long as the gateway, which the host has.
+void Worker::check_output(const HostPtr& host) {
+  const auto came = [weak = std::weak_ptr(host), output = host->output, name = host->name](const Output& what) {
+    const auto alive = weak.lock();
+    const bool may_be_cut = !alive || alive->harmed() || alive->interrupted;
+    if (const Verdict verdict = output->came(what.channel, what.text, may_be_cut); !verdict.empty())
+      fail(name + ": " + verdict, alive.get());
+  };
+  if (const Outcome outcome = attempt([&] { host->gateway.set_output(came); }); !outcome && !host->harmed())
+    fail("set_output: " + to_string(outcome), host.get());
+}
+
 void Worker::start(const Operation& operation) {
   world_.forget_dead_hosts();
   Realm& realm = *world_.realms[operation.pick % world_.realms.size()];
@@ -63,6 +75,7 @@ void Worker::start(const Operation& operation) {
   const std::string spec = spec_of(operation);
   const auto host = std::make_shared<Host>("gateway " + std::to_string(world_.next_number++), realm);
   host->one_task_only = spec.find("main_thread_only") != spec.npos;
+  host->has_output = spec.find("stdout=callback") != spec.npos;
   world_.history.note("start " + host->name + " in " + realm.name + ": " + spec);
   const auto call = watch("makegateway " + spec, host, nullptr, 30s);
   const Outcome outcome = attempt([&] { host->gateway = realm.group->makegateway(spec); });
@@ -71,6 +84,7 @@ void Worker::start(const Operation& operation) {
     host->keeper = parent_of(host->worker);
     host->history.note("started: pid " + std::to_string(host->worker) + ", keeper " + std::to_string(host->keeper));
     if (!info && !host->harmed()) fail("info() of a new gateway: " + to_string(info), host.get());
+    if (host->has_output) check_output(host);
     world_.add(host);
   } else if (!host->harmed()) {
     fail("a gateway did not start: " + to_string(outcome), host.get());
@@ -98,6 +112,16 @@ void Worker::execute(const HostPtr& host, const Operation& operation) {
                 {"count", operation.count * 10},
                 {"form", static_cast<int>(operation.form)},
                 {"size", 1 + operation.size / 8}};
+      break;
+    case Action::lines:
+      function = "lines";
+      farewell = Farewell::report;
+      kwargs = {{"binary", operation.form == Form::bytes}};
+      break;
+    case Action::print:
+      function = "printer";
+      farewell = Farewell::report;
+      kwargs = {{"lane", lane}, {"count", operation.count * 4}, {"size", 1 + operation.size % 1'000}};
       break;
     case Action::sleep:
       function = "sleep";
@@ -141,10 +165,16 @@ void Worker::execute(const HostPtr& host, const Operation& operation) {
   if (operation.action == Action::echo)
     return add_answering(host, channel, function, Farewell::report,
                          operation.other % 3 == 0 ? Readers::many : Readers::one);
-  ChannelModel model(operation.other % 3 == 0 ? Readers::many : Readers::one, farewell);
+  const bool many = operation.other % 3 == 0 && operation.action != Action::lines;
+  ChannelModel model(many ? Readers::many : Readers::one, farewell);
   if (operation.action == Action::flood) model.lane(lane).announce(operation.count * 10);
-  world_.add(std::make_shared<Conversation>(host->name + "/" + std::to_string(channel.id()) + " (" + text.str() + ")",
-                                            host, channel, std::move(model)));
+  if (operation.action == Action::lines) (void)model.lane(lane);
+  const auto talk = std::make_shared<Conversation>(
+      host->name + "/" + std::to_string(channel.id()) + " (" + text.str() + ")", host, channel, std::move(model));
+  talk->lanes[0] = lane;
+  if (operation.action == Action::lines) talk->files.emplace(channel, operation.form == Form::bytes);
+  if (operation.action == Action::print && host->has_output) talk->prints = Numbered{lane, operation.count * 4};
+  world_.add(talk);
 }
 
 void Worker::ask(const HostPtr& host, const Operation& operation) {

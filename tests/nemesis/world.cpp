@@ -57,6 +57,7 @@ World::World(std::uint64_t seed) {
 void World::add(const std::shared_ptr<Host>& host) {
   const std::lock_guard lock(mutex_);
   hosts_.push_back(host);
+  if (host->has_output) outputs_.push_back(host->output);
 }
 
 void World::add(const std::shared_ptr<Conversation>& conversation) {
@@ -67,6 +68,26 @@ void World::add(const std::shared_ptr<Conversation>& conversation) {
 void World::remove(const std::shared_ptr<Conversation>& conversation) {
   const std::lock_guard lock(mutex_);
   std::erase(conversations_, conversation);
+}
+
+void World::add(const std::shared_ptr<Queue>& queue) {
+  const std::lock_guard lock(mutex_);
+  queues_.push_back(queue);
+}
+
+void World::remove(const std::shared_ptr<Queue>& queue) {
+  const std::lock_guard lock(mutex_);
+  std::erase(queues_, queue);
+}
+
+std::shared_ptr<Queue> World::pick_queue(std::uint32_t number) const {
+  const std::lock_guard lock(mutex_);
+  return queues_.empty() ? nullptr : queues_[number % queues_.size()];
+}
+
+std::vector<std::shared_ptr<OutputModel>> World::outputs() const {
+  const std::lock_guard lock(mutex_);
+  return outputs_;
 }
 
 std::vector<std::shared_ptr<Host>> World::hosts() const {
@@ -101,7 +122,9 @@ void World::forget_dead_hosts() {
 void World::forget_all() {
   std::vector<std::shared_ptr<Conversation>> conversations;
   std::vector<std::shared_ptr<Host>> hosts;
+  std::vector<std::shared_ptr<Queue>> queues;
   const std::lock_guard lock(mutex_);
+  queues.swap(queues_);
   conversations.swap(conversations_);
   hosts.swap(hosts_);
 }

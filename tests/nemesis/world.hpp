@@ -18,6 +18,7 @@
 
 #include "tests/nemesis/history.hpp"
 #include "tests/nemesis/model.hpp"
+#include "tests/nemesis/output_model.hpp"
 #include "tests/nemesis/watch.hpp"
 
 namespace gangway::nemesis {
@@ -40,6 +41,8 @@ struct Host {
   const unsigned terminations_before;
   Gateway gateway;
   bool one_task_only = false;
+  bool has_output = false;                                                      // stdout=callback
+  const std::shared_ptr<OutputModel> output = std::make_shared<OutputModel>();  // the callback has it, too
   pid_t worker = 0;
   pid_t keeper = 0;
   History history;
@@ -47,6 +50,7 @@ struct Host {
   /// Set before anything is done that may end it.
   std::atomic<bool> was_harmed = false;
   std::atomic<bool> paused = false;
+  std::atomic<bool> interrupted = false;  // a task of it
   /// Whether its end would be a surprise.
   [[nodiscard]] bool harmed() const { return was_harmed || realm.terminations != terminations_before; }
 
@@ -83,6 +87,14 @@ class Turn {
   std::atomic<bool>* taken_ = nullptr;
 };
 
+/// A channel that is used as a file, in both directions: items are pieces of lines.
+struct Files {
+  Files(const Channel& channel, bool is_binary) : binary(is_binary), source(channel, "r"), sink(channel, "w") {}
+  const bool binary;
+  ChannelFile source;
+  ChannelFile sink;
+};
+
 /// A channel, and what may happen on it.
 struct Conversation {
   Conversation(std::string its_name, std::shared_ptr<Host> on, Channel its_channel, ChannelModel its_model);
@@ -96,6 +108,8 @@ struct Conversation {
   const Channel channel;
   const Readers readers;
   bool answers = false;                  // the far side sends back what it gets
+  std::optional<Files> files;            // and these are lines; nothing else is done with the channel then
+  std::optional<Numbered> prints;        // the lane of what it prints, and how many lines
   std::array<std::uint32_t, 2> lanes{};  // of senders here
   std::array<std::atomic<bool>, 2> sending{};
   std::atomic<bool> receiving = false;
@@ -134,6 +148,14 @@ struct Conversation {
   ChannelModel model_;
 };
 
+/// A ReceiveQueue and the channels whose items it gets.
+struct Queue {
+  ReceiveQueue queue;
+  std::vector<std::shared_ptr<Conversation>> talks;
+  std::vector<Turn> turns = {};  // of talks, that nobody else receives
+  std::atomic<bool> reading = false;
+};
+
 /// Everything of one round.
 class World {
  public:
@@ -157,6 +179,11 @@ class World {
   void add(const std::shared_ptr<Host>& host);
   void add(const std::shared_ptr<Conversation>& conversation);
   void remove(const std::shared_ptr<Conversation>& conversation);
+  void add(const std::shared_ptr<Queue>& queue);
+  void remove(const std::shared_ptr<Queue>& queue);
+  [[nodiscard]] std::shared_ptr<Queue> pick_queue(std::uint32_t number) const;
+  /// Those that print too, whether they are there or not.
+  [[nodiscard]] std::vector<std::shared_ptr<OutputModel>> outputs() const;
   [[nodiscard]] std::vector<std::shared_ptr<Host>> hosts() const;
   [[nodiscard]] std::size_t conversations() const;
   [[nodiscard]] bool is_full() const { return conversations() >= most_conversations; }
@@ -169,7 +196,9 @@ class World {
  private:
   mutable std::mutex mutex_;
   std::vector<std::shared_ptr<Host>> hosts_;
+  std::vector<std::shared_ptr<OutputModel>> outputs_;
   std::vector<std::shared_ptr<Conversation>> conversations_;
+  std::vector<std::shared_ptr<Queue>> queues_;
 };
 
 /// Ends the program: what is wrong, the histories, and how to see it again.

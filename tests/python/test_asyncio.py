@@ -1,5 +1,6 @@
 """The package in asyncio: coroutines of channels, gateways and groups."""
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -43,6 +44,25 @@ async def cancelled(task):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@contextlib.contextmanager
+def standing_still(pid):
+    """The process is stopped in this block. SIGSTOP is taken by one of its threads; until that one is scheduled
+    the others go on, and may read all that is sent."""
+    def state_of(thread):
+        with open("/proc/%d/task/%s/stat" % (pid, thread)) as file:
+            return file.read().rpartition(")")[2].split()[0]
+
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        deadline = time.monotonic() + LONG
+        while {state_of(thread) for thread in os.listdir("/proc/%d/task" % pid)} != {"T"}:
+            assert time.monotonic() < deadline, "it does not stop"
+            time.sleep(0.001)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 # --- channels
@@ -171,16 +191,12 @@ def test_a_send_that_waits_is_told_of_the_end():
 def test_an_object_that_is_being_sent_lives_until_it_has_gone():
     async def main(gateway):
         channel = gateway.remote_exec("channel.send(len(channel.receive()))")
-        pid = gateway._core.info()["pid"]
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with standing_still(gateway._core.info()["pid"]):
             sender = asyncio.create_task(channel.asend(b"x" * 50_000_000))
-            await asyncio.sleep(0.05)
-            await cancelled(sender)  # it has begun
+            await asyncio.sleep(0)  # it begins: the first bytes are in the pipe
+            await cancelled(sender)
             del sender
             gc.collect()
-        finally:
-            os.kill(pid, signal.SIGCONT)
         assert await channel.areceive() == 50_000_000
 
     run(main)

@@ -163,6 +163,13 @@ except KeyboardInterrupt:
 one.receive()
 assert one.interrupt(10) is True""",
     "makegateway": "group.makegateway(\"popen//python=sh -c 'sleep 0.3; exec %s \\\"$@\\\"' sh\" % sys.executable)",
+    "makegateways as a tree": """
+tree = group.makegateways([SLOW_START] * 2, fanout=1)
+assert [one.spec.via for one in tree] == [None, tree[0].id]
+assert [one.remote_exec("channel.send(1)").receive() for one in tree] == [1, 1]""",
+    "makegateways that fails in part": """
+one, error = group.makegateways([SLOW_START, "popen//python=/nowhere/python3"], return_exceptions=True)
+assert isinstance(error, FileNotFoundError) and one in group""",
     "makegateway that fails": """
 try:
     group.makegateway("popen//connect_timeout=300ms//python=sh -c 'sleep 60'")
@@ -215,6 +222,7 @@ except BaseException as error:
     assert run(model, """
 import traceback
 SLOW = "import time; time.sleep(0.2)\\n"
+SLOW_START = "popen//execmodel=thread//python=sh -c 'sleep 0.3; exec %s \\"$@\\"' sh" % sys.executable
 gateway = group.makegateway("popen//window=8000")
 pid = gateway._rinfo().pid
 channel = gateway.remote_exec
@@ -371,6 +379,65 @@ thread.kill()
 ended.wait()
 channel.send(None)
 assert channel.receive(20) == 'item'
+""") == ""
+
+
+def test_a_killed_green_thread_leaves_no_gateways(model):
+    assert run(model, """
+def children():
+    "Those that any thread has started."
+    found = []
+    for thread in os.listdir("/proc/self/task"):
+        try:
+            found += open("/proc/self/task/%s/children" % thread).read().split()
+        except OSError:
+            pass  # it has ended
+    return found
+
+started = model.Event()
+def start():
+    started.set()
+    group.makegateways(["popen//execmodel=thread//python=sh -c 'sleep 0.3; exec %s \\"$@\\"' sh" % sys.executable], fanout=1)
+
+if MODEL == "gevent":
+    import gevent
+    thread = gevent.spawn(start)
+else:
+    import eventlet
+    thread = eventlet.spawn(start)
+started.wait()
+deadline = time.monotonic() + 20
+while not children():  # until then there is nothing to be left
+    assert time.monotonic() < deadline
+    sleep(0.01)
+thread.kill()
+assert len(group) == 0
+deadline = time.monotonic() + 20
+while children():
+    assert time.monotonic() < deadline, "something is left"
+    sleep(0.01)
+""") == ""
+
+
+def test_popen_behind_a_hop_is_the_hops_own_interpreter(model, tmp_path):
+    (tmp_path / "python").symlink_to(sys.executable)
+    assert run(model, """
+specs = ["popen//execmodel=thread//python=%s", "popen"]
+hop, behind = group.makegateways(specs, fanout=1)
+assert behind.spec.via == hop.id and behind.remote_status().execmodel == MODEL
+for gateway in (behind, group.makegateway("popen//via=" + hop.id)):
+    print(gateway.remote_exec("import sys; channel.send(sys.executable)").receive())
+""" % (tmp_path / "python")) == "%s\n" % (tmp_path / "python") * 2
+
+
+def test_popen_is_the_controllers_interpreter_and_path(model):
+    assert run(model, """
+sys.path.append("/of/the/controller")
+gateway = group.makegateway()
+channel = gateway.remote_exec("import sys; channel.send((channel.id, sys.executable, sys.path))")
+number, executable, path = channel.receive()
+assert (number, executable) == (1, sys.executable)
+assert path[-1] == "/of/the/controller" and path == [""] * ("" not in sys.path) + sys.path, path
 """) == ""
 
 

@@ -108,6 +108,31 @@ def test_without_site(venv):
     assert said["workers"][0]["path"] == said["here"]["path"]
 
 
+@pytest.mark.parametrize("python", ["venv", PYTHON])
+@pytest.mark.parametrize("keys, flags", [("isolated", [1, 1, 1, 0]), ("no_site", [0, 0, 0, 1]),
+                                         ("isolated//no_site", [1, 1, 1, 1])])
+def test_bare_worker_has_its_own_path(venv, python, keys, flags):
+    source = CONTROLLER.replace('["popen"]', '["popen//%s"]' % keys) % (1, FACTS)
+    said = run(venv / "bin/python" if python == "venv" else python, source=source, PYTHONPATH=PACKAGE)
+    worker, here = said["workers"][0], said["here"]
+    assert said["agents"] == ["native"] and worker["id"] == 1
+    assert worker["executable"] == here["executable"] and worker["flags"][:4] == flags
+    assert "/of/the/controller" not in worker["path"]
+    assert any(place.endswith("-packages") for place in worker["path"]) == ("no_site" not in keys)
+
+
+def test_server_has_chosen_whether_its_interpreter_is_bare():
+    import gangway
+
+    group = gangway.Group()
+    for key in ("isolated", "no_site"):
+        for kind in ("socket=localhost:1", "unix=/nowhere"):
+            with pytest.raises(ValueError, match="the server has chosen its interpreter already"):
+                group.makegateway("%s//%s" % (kind, key))
+        with pytest.raises(OSError, match="/nowhere"):
+            group.makegateway("unix=/nowhere//%s=no" % key)
+
+
 def test_working_directory_is_searched_for_programs_too(venv, tmp_path):
     (tmp_path / "here.py").write_text("VALUE = 'working directory'\n")
     (tmp_path / "bin").mkdir()

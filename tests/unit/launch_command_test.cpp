@@ -35,6 +35,8 @@ TEST(LaunchCommand, appends_the_agent_to_what_leads_there) {
   const std::vector<std::pair<const char*, const char*>> table{
       {"command=chroot /srv/x python3.9", "chroot /srv/x python3.9 -u -c STAGE0"},
       {"command=doas -u web//python=pypy3 -X dev//dont_write_bytecode", "doas -u web pypy3 -X dev -u -B -c STAGE0"},
+      {"command=chroot /srv/x python3.9//no_site//dont_write_bytecode//isolated",
+       "chroot /srv/x python3.9 -u -B -I -S -c STAGE0"},
       {"command='my prog' \"a b\"", "my prog a b -u -c STAGE0"},
       {"docker=web", "docker exec -i -e GANGWAY_COOKIE=c web python3 -u -c STAGE0"},
       {"docker=-u 1000 -w /tmp web//python=python3.12",

@@ -171,6 +171,8 @@ TEST(XSpec, gives_defaults_for_what_was_not_given) {
   EXPECT_TRUE(spec.python_command().empty());
   EXPECT_EQ(spec.nice(), std::nullopt);
   EXPECT_FALSE(spec.dont_write_bytecode());
+  EXPECT_FALSE(spec.isolated());
+  EXPECT_FALSE(spec.no_site());
   EXPECT_EQ(spec.execmodel(), std::nullopt);
   EXPECT_EQ(spec.window(), limits::window);
   EXPECT_EQ(spec.max_item(), limits::item);
@@ -227,6 +229,8 @@ TEST(XSpec, reads_the_other_values) {
   EXPECT_TRUE(XSpec("dont_write_bytecode").dont_write_bytecode());
   EXPECT_TRUE(XSpec("dont_write_bytecode=Yes").dont_write_bytecode());
   EXPECT_FALSE(XSpec("dont_write_bytecode=0").dont_write_bytecode());
+  EXPECT_TRUE(XSpec("isolated").isolated());
+  EXPECT_TRUE(XSpec("no_site=on").no_site());
   EXPECT_EQ(XSpec("compress").compress(), 6);
   EXPECT_EQ(XSpec("compress=on").compress(), 6);
   EXPECT_EQ(XSpec("compress=off").compress(), 0);
