@@ -258,7 +258,7 @@ void Connection::flush() {
   if (over) direct_writes_ = direct_writes_in_a_row;
   if (machine_.has_output()) write_out();
   if (over || writing_) return;  // the stream is full: the next send asks again
-  flush_pending_ = true;  // once more, to see the flood end
+  flush_pending_ = true;         // once more, to see the flood end
   runtime_->flush_soon(weak_from_this());
 }
 
