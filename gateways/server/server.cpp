@@ -11,7 +11,6 @@
 #include "core/escape.hpp"
 #include "gateways/fd_stream.hpp"
 #include "gateways/line_writer.hpp"
-#include "gateways/oom_kills.hpp"
 
 namespace gangway::detail {
 
@@ -48,25 +47,15 @@ std::vector<Listener> listeners_for(const ServerOptions& options) {
 
 }  // namespace
 
-Server::Agent::Agent(boost::asio::io_context& io, FileDescriptor stderr_end)
-    : errors(std::make_shared<StderrPump>(io, std::move(stderr_end))), exited(io), oom_kills_before(oom_kills()) {
-  errors->start({}, LineWriter::shared(STDERR_FILENO));
-}
-
-// It was reaped.
-DeathRecord Server::Agent::death(bool killed_here) {
-  errors->drain();
-  DeathRecord record = child.status().value_or(ExitStatus{}).death_record();
-  record.stderr_tail = errors->tail();
-  if (record.signal == SIGKILL && !killed_here && oom_kills_before)
-    record.out_of_memory = oom_kills() > oom_kills_before;
-  return record;
-}
-
 Server::Server(ServerOptions options, Log log)
     : options_(std::move(options)),
       log_(std::move(log)),
       starter_(options_.python, options_.warm),
+      questions_(io_,
+                 [this] {
+                   if (options_.once && agents_.empty()) close_doors();
+                   end_if_done();
+                 }),
       signals_(io_, SIGTERM, SIGINT),
       patience_(io_) {
   open(listeners_for(options_));
@@ -183,7 +172,7 @@ void Server::on_request(Id id, const std::optional<ServerRequest>& request) {
   const auto session = std::move(found->second);
   sessions_.erase(found);
   admission_.leave(id);
-  if (request && !request->death_of.empty()) return on_question(session, request->death_of);
+  if (request && !request->death_of.empty()) return questions_.ask(session, request->death_of);
   std::string why;
   if (stopping_) {
     why = "it is ending";
@@ -204,7 +193,7 @@ void Server::on_request(Id id, const std::optional<ServerRequest>& request) {
 
 void Server::serve(Id id, Session& session, const std::optional<ServerRequest>& request) {
   Pipe errors = make_pipe();
-  auto agent = std::make_unique<Agent>(io_, std::move(errors.read));
+  auto agent = std::make_unique<ServedAgent>(io_, std::move(errors.read));
   FileDescriptor ours;
   FileDescriptor agents;
   int socket = session.socket();
@@ -243,13 +232,13 @@ void Server::serve(Id id, Session& session, const std::optional<ServerRequest>& 
   agents_[id] = std::move(agent);
   served_ = true;
   if (options_.once && token.empty()) close_doors();
-  deaths_.enter(id, std::move(token));
+  questions_.enter(id, std::move(token));
   starter_.prepare();
 }
 
 // --- agents
 
-void Server::watch(Id id, Agent& agent) {
+void Server::watch(Id id, ServedAgent& agent) {
   const int copy = ::fcntl(agent.child.pidfd(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   if (copy < 0) throw_error(last_os_error(), "no descriptor left");
   agent.exited.assign(copy);
@@ -261,16 +250,15 @@ void Server::watch(Id id, Agent& agent) {
 void Server::on_exit(Id id) {
   const auto found = agents_.find(id);
   if (found == agents_.end()) return;
-  Agent& agent = *found->second;
+  ServedAgent& agent = *found->second;
   watchdog_.forget(agent.child.pid());
   agent.child.signal_group(SIGKILL);  // what the keeper may have left in its own group
   const auto status = agent.child.try_reap();
-  DeathRecord record = agent.death(stopping_);
+  DeathRecord record = agent.death();
   say(id, ": agent " + std::to_string(agent.child.pid()) + " has ended" +
               (status && !status->success() ? ": " + record.summary() : ""));
   agents_.erase(found);
-  deaths_.died(id, std::move(record), std::chrono::steady_clock::now());
-  if (auto asked = questions_.extract(id)) answer(id, std::move(asked.mapped()));
+  questions_.died(id, std::move(record));
   if (relays_.contains(id)) {  // what it wrote last is still under way
     const auto patience = std::make_shared<boost::asio::steady_timer>(io_, last_words_patience);
     patience->async_wait([this, id, patience](error_code) {
@@ -279,39 +267,17 @@ void Server::on_exit(Id id) {
     });
   }
   starter_.prepare();
-  if (options_.once && answers_ == 0 && !closed_) {  // for whoever may ask
-    patience_.expires_after(limits::death_awaited);
-    patience_.async_wait([this](error_code error) {
-      if (error) return;
-      close_doors();
-      end_if_done();
-    });
-  }
+  if (options_.once) leave_soon();
   end_if_done();
 }
 
-// How an agent has ended, whose client knows the end of the connection only.
-void Server::on_question(std::shared_ptr<Session> session, const std::string& token) {
-  const auto id = deaths_.find(token, std::chrono::steady_clock::now());
-  if (!id) return session->refuse("it knows no such connection, or not any more");
-  if (!agents_.contains(*id)) return answer(*id, std::move(session));
-  const std::weak_ptr<Session> asking = session;
-  if (const auto before = std::exchange(questions_[*id], std::move(session))) before->refuse("it was asked again");
-  const auto patience = std::make_shared<boost::asio::steady_timer>(io_, limits::death_awaited);
-  patience->async_wait([this, id = *id, asking, patience](error_code) {
-    const auto found = questions_.find(id);
-    if (found == questions_.end() || found->second != asking.lock()) return;
-    questions_.extract(found).mapped()->refuse("the agent has not ended");
-  });
-}
-
-void Server::answer(Id id, std::shared_ptr<Session> session) {
-  const auto record = deaths_.take(id);
-  if (!record || !record->known()) return session->refuse("it does not know how the agent has ended");
-  ++answers_;
-  session->tell(*record, [this] {
-    --answers_;
-    if (options_.once && agents_.empty()) close_doors();
+// Whoever may ask how the agent has ended has a moment for it.
+void Server::leave_soon() {
+  if (questions_.answering() || closed_) return;
+  patience_.expires_after(limits::death_awaited);
+  patience_.async_wait([this](error_code error) {
+    if (error) return;
+    close_doors();
     end_if_done();
   });
 }
@@ -347,7 +313,7 @@ void Server::stop() {
 }
 
 void Server::end_if_done() {
-  if (!closed_ || !agents_.empty() || ((!relays_.empty() || answers_ > 0) && !stopping_)) return;
+  if (!closed_ || !agents_.empty() || ((!relays_.empty() || questions_.answering()) && !stopping_)) return;
   patience_.cancel();
   signals_.cancel();
   starter_.close();

@@ -19,13 +19,13 @@
 #include "core/process.hpp"
 #include "gateways/server/admission.hpp"
 #include "gateways/server/agent_starter.hpp"
-#include "gateways/server/death_book.hpp"
 #include "gateways/server/listener.hpp"
 #include "gateways/server/options.hpp"
+#include "gateways/server/questions.hpp"
 #include "gateways/server/relay.hpp"
+#include "gateways/server/served_agent.hpp"
 #include "gateways/server/session.hpp"
 #include "gateways/server/watchdog.hpp"
-#include "gateways/stderr_pump.hpp"
 
 namespace gangway::detail {
 
@@ -47,16 +47,6 @@ class Server {
     boost::asio::posix::stream_descriptor ready;
     boost::asio::steady_timer pause;
   };
-  struct Agent {
-    Agent(boost::asio::io_context& io, FileDescriptor stderr_end);
-    ~Agent() { errors->close(); }
-    [[nodiscard]] DeathRecord death(bool killed_here);
-
-    std::shared_ptr<StderrPump> errors;
-    ChildProcess child;
-    boost::asio::posix::stream_descriptor exited;  // a copy of its pidfd
-    std::optional<std::uint64_t> oom_kills_before;
-  };
   using Id = std::uint64_t;
 
   void open(std::vector<Listener> listeners);
@@ -67,10 +57,9 @@ class Server {
   void on_request(Id id, const std::optional<ServerRequest>& request);
   void on_turned_away(Id id, const std::string& why, bool wrong_secret);
   void serve(Id id, Session& session, const std::optional<ServerRequest>& request);
-  void watch(Id id, Agent& agent);
+  void watch(Id id, ServedAgent& agent);
   void on_exit(Id id);
-  void on_question(std::shared_ptr<Session> session, const std::string& token);
-  void answer(Id id, std::shared_ptr<Session> session);
+  void leave_soon();
   void close_doors();
   void stop();
   void end_if_done();
@@ -88,11 +77,9 @@ class Server {
   Admission admission_;
   Id next_id_ = 1;
   std::map<Id, std::shared_ptr<Session>> sessions_;  // that have no agent yet
-  std::map<Id, std::unique_ptr<Agent>> agents_;
+  std::map<Id, std::unique_ptr<ServedAgent>> agents_;
   std::map<Id, std::shared_ptr<Relay>> relays_;  // of encrypted connections
-  DeathBook deaths_;
-  std::map<Id, std::shared_ptr<Session>> questions_;  // about agents whose end is not known yet
-  std::size_t answers_ = 0;                           // that are being written
+  Questions questions_;
   boost::asio::signal_set signals_;
   boost::asio::steady_timer patience_;
   bool served_ = false;  // somebody, which is enough with `once`
