@@ -96,6 +96,7 @@ bool OpensshProcess::again() {
     const std::lock_guard lock(turn_mutex_);
     const auto pause = backoff_.next();
     if (!given_up_ && Clock::now() + pause < deadline_) {
+      turned_away_ = ClientProcess::failure();
       trace::log(description(), ": the server hung up before the login, again in ", pause.count(), " ms");
       after(pause, &OpensshProcess::try_to_start);
       return true;
@@ -119,6 +120,8 @@ std::optional<ConnectionEnd> OpensshProcess::failure() {
   {
     const std::lock_guard lock(turn_mutex_);
     if (!failed_.empty()) return ConnectionEnd{errc::spawn_failed, failed_, {}};
+    // The time is over, and the last attempt has come to nothing yet.
+    if (turned_away_ && !answered() && !death().known()) return turned_away_;
   }
   return ClientProcess::failure();
 }

@@ -60,9 +60,10 @@ class OpensshProcess final : public ClientProcess {
   std::mutex turn_mutex_;  // guards what follows; before that of PopenProcess
   boost::asio::steady_timer timer_;
   Backoff backoff_;
-  bool waits_ = false;     // for its turn
-  bool given_up_ = false;  // nothing more is to be started
-  std::string failed_;     // why it could not be started
+  bool waits_ = false;                        // for its turn
+  bool given_up_ = false;                     // nothing more is to be started
+  std::string failed_;                        // why it could not be started
+  std::optional<ConnectionEnd> turned_away_;  // how the attempt before this one ended
 };
 
 }  // namespace gangway::detail

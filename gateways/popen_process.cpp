@@ -50,14 +50,15 @@ void PopenProcess::start(WarmStart* warm) {
   Pipe from_stderr = make_pipe();
   request_.descriptors = {
       {input_.get(), STDIN_FILENO}, {output_.get(), STDOUT_FILENO}, {from_stderr.write.get(), STDERR_FILENO}};
-  child_ = warm != nullptr ? warm->start(request_) : ChildProcess::start(request_);
-  pid_ = child_.pid();
+  ChildProcess child = warm != nullptr ? warm->start(request_) : ChildProcess::start(request_);
   stderr_ = std::make_shared<StderrPump>(io_, std::move(from_stderr.read));
   boost::system::error_code ignored;
   exited_.close(ignored);
-  const int copy = ::fcntl(child_.pidfd(), F_DUPFD_CLOEXEC, 3);
+  const int copy = ::fcntl(child.pidfd(), F_DUPFD_CLOEXEC, 3);
   if (copy < 0) throw_error(last_os_error(), "cannot watch the process: " + last_os_error().message());
   exited_.assign(copy);
+  child_ = std::move(child);
+  pid_ = child_.pid();
   if (!watched_) return;
   stderr_->start(gateway_, sink_);
   wait_for_exit();

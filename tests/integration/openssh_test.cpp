@@ -59,6 +59,8 @@ class OpenSsh : public GroupTest {
     return "ssh=" + words + "//ssh_config=" + sshd_->file("ssh_config") + "//" + std::string(openssh);
   }
 
+  /// A third of its time, for another one's login, is much even on a busy machine.
+  [[nodiscard]] std::string patient_spec() const { return sshd_->spec(std::string(openssh) + "//connect_timeout=120"); }
   [[nodiscard]] std::string without_key() const {
     return "ssh=-p " + std::to_string(sshd_->port()) +
            " -i /no/key -o IdentityAgent=none -o IdentitiesOnly=yes -o UserKnownHostsFile=" +
@@ -126,7 +128,7 @@ TEST_F(OpenSsh, more_gateways_than_the_server_allows_sessions) {
 
 TEST_F(OpenSsh, many_gateways_started_at_once) {
   Sshd& sshd = serve();
-  const auto all = group().makegateways(std::vector<std::string>(8, sshd.spec(openssh)));
+  const auto all = group().makegateways(std::vector<std::string>(8, patient_spec()));
   for (const Gateway& gateway : all) EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
   EXPECT_EQ(sshd.logins(), 1) << "the others waited for the first one";
   EXPECT_EQ(sshd.sessions(), 8);
@@ -161,7 +163,7 @@ TEST_F(OpenSsh, a_login_that_hangs_is_not_waited_for_longer_than_a_third_of_the_
   const EnvironmentScope path("PATH", programs.path() + ":" + std::getenv("PATH"));
   const auto hanging = std::async(std::launch::async, [&] { return failure(sshd.spec(openssh)).code(); });
   ASSERT_TRUE(eventually([&] { return fs::exists(programs / "hangs"); }, patience));
-  Gateway gateway = start("connect_timeout=12");
+  Gateway gateway = start();
   EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
   EXPECT_EQ(sshd.logins(), 1);
   (void)group().terminate(500ms);
@@ -280,7 +282,7 @@ TEST_F(OpenSsh, a_login_shell_that_refuses) {
 }
 
 TEST_F(OpenSsh, a_server_that_hangs_up_before_the_login) {
-  Sshd& sshd = serve({.config = {"MaxStartups 1:100:1", "LoginGraceTime 60"}});
+  Sshd& sshd = serve({.config = {"MaxStartups 1:100:1", "LoginGraceTime 100"}});
   // Somebody else holds the only place.
   detail::SpawnRequest request;
   const std::string hold =
@@ -288,15 +290,16 @@ TEST_F(OpenSsh, a_server_that_hangs_up_before_the_login) {
   request.argv = {"bash", "-c", hold};
   auto holder = detail::ChildProcess::start(request);
   ASSERT_TRUE(eventually([&] { return sshd.connections().size() >= 1; }, patience));
-  const StartError error = failure(sshd.spec(std::string(openssh) + "//connect_timeout=3"));
+  const StartError error = failure(sshd.spec(std::string(openssh) + "//connect_timeout=5"));
   EXPECT_THAT(error.what(), HasSubstr("MaxStartups")) << error.what();
-  EXPECT_NE(error.code(), errc::bootstrap_timeout);
+  EXPECT_EQ(error.code(), errc::host_unreachable);
   const int turned_away = sshd.logged("past MaxStartups");
-  EXPECT_GT(turned_away, 1) << "it was tried again";
+  EXPECT_GE(turned_away, 1);
 
-  auto gateways = std::async(std::launch::async,
-                             [&] { return group().makegateways(std::vector<std::string>(3, sshd.spec(openssh))); });
-  EXPECT_TRUE(eventually([&] { return sshd.logged("past MaxStartups") > turned_away + 1; }, patience));
+  auto gateways =
+      std::async(std::launch::async, [&] { return group().makegateways(std::vector<std::string>(3, patient_spec())); });
+  EXPECT_TRUE(eventually([&] { return sshd.logged("past MaxStartups") > turned_away + 1; }, patience))
+      << "it is tried again";
   holder.signal_group(SIGKILL);
   for (const Gateway& gateway : gateways.get()) EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
   EXPECT_EQ(sshd.logins(), 1);

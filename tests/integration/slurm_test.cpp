@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <sstream>
 
 #include "core/process.hpp"
 #include "tests/support/agents.hpp"
@@ -15,6 +16,7 @@
 namespace gangway::test {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 pid_t parent_of(pid_t pid) {
@@ -54,6 +56,13 @@ class Slurm {
   Slurm& operator=(const Slurm&) = delete;
   [[nodiscard]] bool ready() const { return said_.starts_with("ready"); }
   [[nodiscard]] const std::string& said() const { return said_; }
+  /// The daemon of the node gwn1, as by a crash: "ready", munged, slurmctld, and those of the nodes.
+  void kill_slurmd() const {
+    std::istringstream words(said_);
+    std::string word;
+    for (int i = 0; i < 4; ++i) words >> word;
+    ASSERT_EQ(::kill(static_cast<pid_t>(std::stoi(word)), SIGKILL), 0);
+  }
 
  private:
   TemporaryDirectory directory_;
@@ -76,6 +85,7 @@ class SlurmGateway : public GroupTest {
     slurm_.reset();
     GroupTest::TearDown();
   }
+  [[nodiscard]] const Slurm& slurm() const { return *slurm_; }
   Gateway start(const std::string& options = {}) {
     return group().makegateway("slurm" + (options.empty() ? "" : "=" + options) + "//python=/usr/bin/python3");
   }
@@ -136,6 +146,24 @@ TEST_F(SlurmGateway, nothing_is_left_after_kill) {
   gateway.kill();
   EXPECT_THROW(channel.waitclose(patience), ConnectionLost);
   EXPECT_TRUE(wait_for_no_survivors(cookie(), 15s));
+}
+
+// The step goes on without the node's daemon; the next one does not come about.
+TEST_F(SlurmGateway, a_node_whose_daemon_died_is_an_error_of_new_gateways_in_time) {
+  Gateway before = start("-w gwn1");
+  Channel echo = before.remote_exec("while 1: channel.send(channel.receive())");
+  ASSERT_NO_FATAL_FAILURE(slurm().kill_slurmd());
+  echo.send(1);
+  EXPECT_EQ(take<int>(echo), 1);
+  before.exit();
+  EXPECT_TRUE(group().terminate(5s).survivors.empty());
+  try {
+    (void)group().makegateway("slurm=-w gwn1//python=/usr/bin/python3//connect_timeout=5");
+    ADD_FAILURE() << "started";
+  } catch (const StartError& error) {
+    EXPECT_THAT(error.what(), AnyOf(HasSubstr("did not answer within"), HasSubstr("slurm=-w gwn1")));
+  }
+  EXPECT_TRUE(group().terminate(1s).survivors.empty());
 }
 
 TEST_F(SlurmGateway, nothing_is_left_when_the_step_daemon_dies) {
