@@ -1,9 +1,11 @@
 #include "gateways/popen_process.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
@@ -47,9 +49,17 @@ PopenProcess::PopenProcess(Runtime& runtime, std::vector<std::string> argv,
   stream_ = std::make_unique<FdStream>(runtime.io(), std::move(from_agent.read), std::move(to_agent.write),
                                        std::move(to_agent.read));
   stderr_ = std::make_shared<StderrPump>(runtime.io(), std::move(from_stderr.read));
-  const int copy = ::fcntl(child_.pidfd(), F_DUPFD_CLOEXEC, 3);
-  if (copy < 0) throw_error(last_os_error(), "cannot watch the process: " + last_os_error().message());
+  if (!watch_for(child_.pidfd()))
+    throw_error(last_os_error(), "cannot watch the process: " + last_os_error().message());
+}
+
+bool PopenProcess::watch_for(int pidfd) {
+  const int copy = ::fcntl(pidfd, F_DUPFD_CLOEXEC, 3);
+  if (copy < 0) return false;
+  boost::system::error_code ignored;
+  exited_.close(ignored);
   exited_.assign(copy);
+  return true;
 }
 
 void PopenProcess::watch(std::function<void()> on_end, std::string gateway, std::shared_ptr<OutputSink> sink) {
@@ -72,20 +82,42 @@ void PopenProcess::poll() {
   std::function<void()> on_end;
   {
     const std::lock_guard lock(mutex_);
-    if (child_ && child_.has_ended()) {
+    if (child_ && !child_.status() && child_.has_ended()) {
       child_.signal_group(SIGKILL);  // what the keeper may have left in its own group
+      end_worker_group();
       const auto status = child_.try_reap();
       if (status && status->signal == SIGKILL && !killed_here_ && oom_kills_before_)
         out_of_memory_ = oom_kills() > oom_kills_before_;
     }
-    if (child_.status()) on_end = std::exchange(on_end_, nullptr);
+    if (child_.status() && !worker_ended()) {  // the keeper was killed: the agent is about to end
+      if (watch_for(worker_.get()))
+        wait_for_exit();
+      else
+        worker_.reset();  // no descriptors: nobody waits for it
+    }
+    if (all_ended()) on_end = std::exchange(on_end_, nullptr);
   }
   if (on_end) on_end();
 }
 
+// A keeper that was killed leaves that to us: it may not have come to it when its worker had ended, and the
+// signal that its end is for the worker's group needs the worker. While there is anybody in the group its
+// number is nobody else's; and when it has become another process's, that one is there to be seen.
+void PopenProcess::end_worker_group() noexcept {
+  if (!worker_) return;
+  const bool lives = ::syscall(SYS_pidfd_send_signal, worker_.get(), SIGKILL, nullptr, 0) == 0;
+  if (lives || (::kill(worker_pid_, 0) != 0 && errno == ESRCH)) ::kill(-worker_pid_, SIGKILL);
+}
+
+bool PopenProcess::worker_ended() const noexcept {
+  if (!worker_) return true;
+  pollfd ended{worker_.get(), POLLIN, 0};
+  return ::poll(&ended, 1, 0) != 0;
+}
+
 bool PopenProcess::ended() {
   const std::lock_guard lock(mutex_);
-  return child_.status().has_value();
+  return all_ended();
 }
 
 DeathRecord PopenProcess::death() {
@@ -116,8 +148,7 @@ void PopenProcess::ask_keeper() noexcept {
 
 void PopenProcess::kill() noexcept {
   const std::lock_guard lock(mutex_);
-  if (worker_ && ::syscall(SYS_pidfd_send_signal, worker_.get(), SIGKILL, nullptr, 0) == 0)
-    ::kill(-worker_pid_, SIGKILL);  // the process is still there, so its group is its own
+  end_worker_group();
   if (!child_) return;
   killed_here_ = killed_here_ || !child_.has_ended();
   child_.signal_group(SIGKILL);

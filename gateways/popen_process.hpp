@@ -36,7 +36,7 @@ class PopenProcess : public Transport, public std::enable_shared_from_this<Popen
   void set_worker(pid_t pid) override;
   [[nodiscard]] pid_t pid() const noexcept override { return pid_; }
   [[nodiscard]] std::string description() const override { return "pid " + std::to_string(pid_); }
-  /// Ended and reaped.
+  /// Keeper and agent have ended, the former is reaped.
   [[nodiscard]] bool ended() override;
   /// With the end of stderr, as far as that is there now.
   [[nodiscard]] DeathRecord death() override;
@@ -50,13 +50,17 @@ class PopenProcess : public Transport, public std::enable_shared_from_this<Popen
  private:
   void wait_for_exit();
   void poll();
+  [[nodiscard]] bool watch_for(int pidfd);
+  void end_worker_group() noexcept;
+  [[nodiscard]] bool worker_ended() const noexcept;
+  [[nodiscard]] bool all_ended() const { return child_.status().has_value() && worker_ended(); }
 
   std::mutex mutex_;
   ChildProcess child_;
   pid_t pid_ = -1;  // the keeper's
   pid_t worker_pid_ = -1;
   FileDescriptor worker_;                         // a pidfd
-  boost::asio::posix::stream_descriptor exited_;  // a copy of the pidfd
+  boost::asio::posix::stream_descriptor exited_;  // a copy of the pidfd that is waited for
   std::unique_ptr<ByteStream> stream_;
   std::shared_ptr<StderrPump> stderr_;
   std::function<void()> on_end_;
