@@ -1,9 +1,11 @@
 #include "gateways/popen_process.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
@@ -52,16 +54,22 @@ void PopenProcess::start(WarmStart* warm) {
       {input_.get(), STDIN_FILENO}, {output_.get(), STDOUT_FILENO}, {from_stderr.write.get(), STDERR_FILENO}};
   ChildProcess child = warm != nullptr ? warm->start(request_) : ChildProcess::start(request_);
   stderr_ = std::make_shared<StderrPump>(io_, std::move(from_stderr.read));
-  boost::system::error_code ignored;
-  exited_.close(ignored);
-  const int copy = ::fcntl(child.pidfd(), F_DUPFD_CLOEXEC, 3);
-  if (copy < 0) throw_error(last_os_error(), "cannot watch the process: " + last_os_error().message());
-  exited_.assign(copy);
+  if (!watch_for(child.pidfd()))
+    throw_error(last_os_error(), "cannot watch the process: " + last_os_error().message());
   child_ = std::move(child);
   pid_ = child_.pid();
   if (!watched_) return;
   stderr_->start(gateway_, sink_);
   wait_for_exit();
+}
+
+bool PopenProcess::watch_for(int pidfd) {
+  const int copy = ::fcntl(pidfd, F_DUPFD_CLOEXEC, 3);
+  if (copy < 0) return false;
+  boost::system::error_code ignored;
+  exited_.close(ignored);
+  exited_.assign(copy);
+  return true;
 }
 
 std::shared_ptr<StderrPump> PopenProcess::pump() {
@@ -101,13 +109,33 @@ void PopenProcess::poll() {
     const std::lock_guard lock(mutex_);
     if (child_ && child_.has_ended()) {
       child_.signal_group(SIGKILL);  // what the keeper may have left in its own group
+      end_worker_group();
       const auto status = child_.try_reap();
       if (status && status->signal == SIGKILL && !killed_here_ && oom_kills_before_)
         out_of_memory_ = oom_kills() > oom_kills_before_;
     }
     if (!child_.status()) return;
+    if (!worker_ended()) {  // the keeper was killed: the agent is about to end
+      if (watch_for(worker_.get())) return wait_for_exit();
+      worker_.reset();  // no descriptors: nobody waits for it
+    }
   }
   if (!again()) finish();
+}
+
+// A keeper that was killed leaves that to us: it may not have come to it when its worker had ended, and the
+// signal that its end is for the worker's group needs the worker. While there is anybody in the group its
+// number is nobody else's; and when it has become another process's, that one is there to be seen.
+void PopenProcess::end_worker_group() noexcept {
+  if (!worker_) return;
+  const bool lives = ::syscall(SYS_pidfd_send_signal, worker_.get(), SIGKILL, nullptr, 0) == 0;
+  if (lives || (::kill(worker_pid_, 0) != 0 && errno == ESRCH)) ::kill(-worker_pid_, SIGKILL);
+}
+
+bool PopenProcess::worker_ended() const noexcept {
+  if (!worker_) return true;
+  pollfd ended{worker_.get(), POLLIN, 0};
+  return ::poll(&ended, 1, 0) != 0;
 }
 
 void PopenProcess::finish() {
@@ -158,8 +186,7 @@ void PopenProcess::ask_keeper() noexcept {
 
 void PopenProcess::kill() noexcept {
   const std::lock_guard lock(mutex_);
-  if (worker_ && ::syscall(SYS_pidfd_send_signal, worker_.get(), SIGKILL, nullptr, 0) == 0)
-    ::kill(-worker_pid_, SIGKILL);  // the process is still there, so its group is its own
+  end_worker_group();
   if (!child_) return;
   killed_here_ = killed_here_ || !child_.has_ended();
   child_.signal_group(SIGKILL);

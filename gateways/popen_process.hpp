@@ -40,7 +40,7 @@ class PopenProcess : public Transport, public std::enable_shared_from_this<Popen
   [[nodiscard]] std::string description() const override {
     return pid_ < 0 ? "not started yet" : "pid " + std::to_string(pid_);
   }
-  /// Ended and reaped.
+  /// Keeper and agent have ended, the former is reaped.
   [[nodiscard]] bool ended() override;
   /// With the end of stderr, as far as that is there now.
   [[nodiscard]] DeathRecord death() override;
@@ -66,6 +66,9 @@ class PopenProcess : public Transport, public std::enable_shared_from_this<Popen
   [[nodiscard]] std::shared_ptr<StderrPump> pump();
   void wait_for_exit();
   void poll();
+  [[nodiscard]] bool watch_for(int pidfd);
+  void end_worker_group() noexcept;
+  [[nodiscard]] bool worker_ended() const noexcept;
 
   boost::asio::io_context& io_;
   std::mutex mutex_;  // guards what follows
@@ -76,7 +79,7 @@ class PopenProcess : public Transport, public std::enable_shared_from_this<Popen
   std::atomic<pid_t> pid_ = -1;  // the keeper's
   pid_t worker_pid_ = -1;
   FileDescriptor worker_;                         // a pidfd
-  boost::asio::posix::stream_descriptor exited_;  // a copy of the pidfd
+  boost::asio::posix::stream_descriptor exited_;  // a copy of the pidfd that is waited for
   std::unique_ptr<ByteStream> stream_;
   std::shared_ptr<StderrPump> stderr_;  // of the process that was started last
   std::string gateway_;                 // whose stderr it is, from watch() on

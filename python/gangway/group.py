@@ -129,7 +129,8 @@ class Group:
     def makegateway(self, spec: str | XSpec | None = None) -> Gateway:
         """Starts a gateway and waits until it answers. An XSpec is kept as its `spec`, with `id` and
         `execmodel` filled in. `popen` without `python` runs this very interpreter, in its virtual
-        environment, with the sys.path that it has now and the working directory in front.
+        environment, with the sys.path that it has now and the working directory in front; with
+        `isolated` or `no_site` (Python's -I and -S) it has its own sys.path.
 
         Raises ValueError for a spec that cannot be started, KeyError for an unknown `via` or
         `installvia`, AssertionError for `python` with a socket, HostNotFound, and OSError for what

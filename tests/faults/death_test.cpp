@@ -120,6 +120,35 @@ TEST_P(Death, B7_killed_keeper_of_a_stopped_agent) {
   EXPECT_TRUE(eventually([&] { return !is_alive(worker); }));
 }
 
+// Nobody in the group is told that the keeper is gone, and it had not come to killing it.
+TEST_P(Death, B7_killed_keeper_of_an_agent_that_has_ended_leaves_nothing_behind) {
+  Gateway gateway = start();
+  const pid_t worker = worker_pid(gateway);
+  const pid_t keeper = keeper_pid(gateway);
+  Channel channel = gateway.remote_exec(R"(
+        import os, subprocess
+        channel.send(subprocess.Popen(["sleep", "1000"]).pid)
+        channel.receive()
+        os._exit(0)
+      )");
+  const auto child = take<pid_t>(channel);
+  ::kill(keeper, SIGSTOP);
+  channel.send(nullptr);
+  EXPECT_TRUE(eventually([&] { return !is_alive(worker); }));
+  ::kill(keeper, SIGKILL);
+  EXPECT_TRUE(eventually([&] { return !is_alive(child); }));
+}
+
+TEST_P(Death, B7_join_waits_for_the_agent_when_its_keeper_is_killed) {
+  Gateway gateway = start();
+  const pid_t worker = worker_pid(gateway);
+  const pid_t keeper = keeper_pid(gateway);
+  gateway.exit();
+  ::kill(keeper, SIGKILL);
+  ASSERT_TRUE(gateway.join(patience));
+  EXPECT_FALSE(is_alive(worker));
+}
+
 // Documented: what user code takes out of the group is not ours to kill.
 TEST_P(Death, B8_daemonised_process_survives_and_holds_nothing_up) {
   Gateway gateway = start();
