@@ -1,7 +1,5 @@
 #include "gateways/openssh_process.hpp"
 
-#include <boost/asio/post.hpp>
-
 #include <utility>
 
 #include "core/trace.hpp"
@@ -42,8 +40,8 @@ std::shared_ptr<OpensshProcess> OpensshProcess::open(Runtime& runtime, const XSp
 void OpensshProcess::begin() {
   auto turn = SshControl::Turn::start;
   if (!control_path_.empty())
-    turn = control_->enter(control_path_, [weak = weak(), &io = runtime_.io()] {
-      boost::asio::post(io, [weak] {
+    turn = control_->enter(control_path_, [weak = weak(), &runtime = runtime_] {
+      runtime.post([weak] {
         if (const auto self = weak.lock()) self->take_turn();
       });
     });
@@ -131,7 +129,7 @@ void OpensshProcess::give_up() noexcept {
   const std::lock_guard lock(turn_mutex_);
   if (std::exchange(given_up_, true)) return;
   try {
-    boost::asio::post(runtime_.io(), [weak = weak()] {
+    runtime_.post([weak = weak()] {
       const auto self = weak.lock();
       if (!self) return;
       self->login_over();

@@ -54,8 +54,7 @@ void PopenProcess::start(WarmStart* warm) {
       {input_.get(), STDIN_FILENO}, {output_.get(), STDOUT_FILENO}, {from_stderr.write.get(), STDERR_FILENO}};
   ChildProcess child = warm != nullptr ? warm->start(request_) : ChildProcess::start(request_);
   stderr_ = std::make_shared<StderrPump>(io_, std::move(from_stderr.read));
-  if (!watch_for(child.pidfd()))
-    throw_error(last_os_error(), "cannot watch the process: " + last_os_error().message());
+  if (!watch_for(child.pidfd())) throw_error(last_os_error(), "cannot watch the process: " + last_os_error().message());
   child_ = std::move(child);
   pid_ = child_.pid();
   if (!watched_) return;

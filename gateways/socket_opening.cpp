@@ -1,7 +1,6 @@
 #include "gateways/socket_opening.hpp"
 
 #include <boost/asio/error.hpp>
-#include <boost/asio/post.hpp>
 
 #include <utility>
 
@@ -36,7 +35,7 @@ SocketOpening::SocketOpening(std::shared_ptr<Runtime> runtime, Plan plan, Owner 
     : runtime_(std::move(runtime)), plan_(std::move(plan)), owner_(std::move(owner)) {}
 
 void SocketOpening::start() {
-  boost::asio::post(runtime_->io(), [self = shared_from_this()] {
+  runtime_->post([self = shared_from_this()] {
     if (self->over_) return;
     if (!self->plan_.locate) return self->look_up_host();
     self->plan_.locate([self](const HostPort& where, const std::string& problem) {
@@ -63,7 +62,7 @@ void SocketOpening::look_up_host() {
 
 void SocketOpening::cancel() {
   if (step_ == Step::done) return;
-  boost::asio::post(runtime_->io(), [self = shared_from_this()] { self->drop(); });
+  runtime_->post([self = shared_from_this()] { self->drop(); });
   runtime_->keep_going();
 }
 

@@ -2,8 +2,6 @@
 
 #include <sys/socket.h>
 
-#include <boost/asio/post.hpp>
-
 #include <utility>
 
 #include <gangway/limits.hpp>
@@ -169,7 +167,7 @@ void SocketTransport::end(std::unique_lock<std::mutex>& lock) {
   if (opening) opening->cancel();
   if (inquiry) inquiry->cancel();
   if (!on_end) return;
-  boost::asio::post(runtime_->io(), on_end);
+  runtime_->post(on_end);
   runtime_->keep_going();
 }
 

@@ -75,7 +75,8 @@ PyRef next_main_job() {
     }
     if (agent().lost()) return PyRef::share(Py_None);
     const WithoutGil released;
-    (void)agent().connection().runtime()->wait(blocking.waiter(), {});
+    Connection& connection = agent().connection();
+    (void)connection.runtime()->wait(blocking.waiter(), {}, &connection.source());
   }
 }
 

@@ -1,5 +1,4 @@
 // What the agent says of itself: STATUS and STACKS, answered on the leading thread.
-#include <boost/asio/post.hpp>
 
 #include <algorithm>
 #include <array>
@@ -122,8 +121,7 @@ class Agent::Inquiry : public std::enable_shared_from_this<Inquiry> {
     deadline_ = deadline;
     agent_->gil_->ask([self = shared_from_this()] {
       if (self->answered_) return;
-      boost::asio::post(self->agent_->runtime_->io(),
-                        [self, text = self->with_gil_()] { self->answer(text, Clock::duration::zero()); });
+      self->agent_->runtime_->post([self, text = self->with_gil_()] { self->answer(text, Clock::duration::zero()); });
     });
     look();
   }
@@ -174,7 +172,7 @@ Clock::duration Agent::gil_silence(Clock::duration busy) {
 // --- STATUS
 
 std::optional<Value> Agent::on_status(std::uint64_t number, std::size_t) {
-  boost::asio::post(runtime_->io(), [self = shared_from_this(), number] {
+  runtime_->post([self = shared_from_this(), number] {
     std::make_shared<Inquiry>(
         self, [] { return std::string(); },
         [self, number](const std::optional<std::string>&, Clock::duration silence) {
@@ -240,7 +238,7 @@ void Agent::reply_stacks(std::uint64_t number, std::string text) {
 }
 
 void Agent::on_stacks(std::uint64_t number) {
-  boost::asio::post(runtime_->io(), [self = shared_from_this(), number] {
+  runtime_->post([self = shared_from_this(), number] {
     std::make_shared<Inquiry>(
         self, [self] { return stacks_with_gil(self->roles()); },
         [self, number](const std::optional<std::string>& text, Clock::duration silence) {
