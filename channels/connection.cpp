@@ -1,6 +1,7 @@
 #include "channels/connection.hpp"
 
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 
 #include <algorithm>
 #include <utility>
@@ -58,16 +59,12 @@ Connection::Connection(std::shared_ptr<Runtime> runtime, std::unique_ptr<ByteStr
       direct_writes_(direct_writes_in_a_row) {}
 
 Connection::~Connection() {
-  if (fork_.in_child()) return;
-  stream_->close();
-  if (started_ && !end_) runtime_->source_removed();
+  if (!fork_.in_child()) stream_->close();
 }
 
 void Connection::start(std::weak_ptr<Owner> owner, std::optional<Nonce> nonce, Bytes bootstrap, const Value& hello,
                        Bytes received) {
   std::unique_lock lock(mutex_);
-  started_ = !end_;
-  if (started_) runtime_->source_added();
   owner_ = std::move(owner);
   if (nonce) preamble_.emplace(*nonce);
   machine_.preface(bootstrap);
@@ -90,22 +87,6 @@ void Connection::wait_readable() {
 void Connection::on_readable(error_code error) {
   std::unique_lock lock(mutex_);
   reading_ = false;
-  read_on(lock, error);
-}
-
-// Not while Asio is to tell when something can be written: it has to be asked for that.
-int Connection::descriptor() noexcept {
-  const std::lock_guard lock(mutex_);
-  return reading_ && !writing_ && !stream_over_ ? stream_->descriptor() : -1;
-}
-
-// The wait for readability stays out: whoever asks Asio next is told of what is left.
-void Connection::on_ready() {
-  std::unique_lock lock(mutex_);
-  if (!stream_over_) read_on(lock, {});
-}
-
-void Connection::read_on(std::unique_lock<std::mutex>& lock, error_code error) {
   std::string failure;
   try {
     for (int reads = 0; !error && reads < reads_in_a_row; ++reads)
@@ -203,7 +184,7 @@ void Connection::write_out() noexcept {
 void Connection::fail_writing(error_code error) noexcept {
   write_failed_ = true;
   try {
-    runtime_->post([self = shared_from_this(), error] { self->on_write_failed(error); });
+    boost::asio::post(runtime_->io(), [self = shared_from_this(), error] { self->on_write_failed(error); });
   } catch (const std::bad_alloc&) {
     stream_->close();  // which whoever waits to read is told of
   }
@@ -500,7 +481,6 @@ void Connection::finish(ConnectionEnd end) {
     stream_over_ = true;
     stream_->close();
     end_ = std::move(end);
-    if (started_) runtime_->source_removed();
     machine_.fail(end_->code);
     wake_requests();
     finished_ = true;
@@ -527,7 +507,7 @@ void Connection::about_to_wait() noexcept {
 bool Connection::wait_for(std::unique_lock<std::mutex>& lock, Waiter& waiter, Deadline deadline) noexcept {
   about_to_wait();
   lock.unlock();
-  const bool notified = runtime_->wait(waiter, deadline, this);
+  const bool notified = runtime_->wait(waiter, deadline);
   lock.lock();
   return notified;
 }

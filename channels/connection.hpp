@@ -46,7 +46,6 @@ class ChannelHandle;
 class Connection final : public std::enable_shared_from_this<Connection>,
                          public Runtime::Flusher,
                          public ChannelTable,
-                         private Runtime::Source,
                          private Multiplexer::Events {
  public:
   using ChannelPtr = Multiplexer::ChannelPtr;
@@ -92,8 +91,6 @@ class Connection final : public std::enable_shared_from_this<Connection>,
              Bytes received = {});
 
   [[nodiscard]] const std::shared_ptr<Runtime>& runtime() const noexcept { return runtime_; }
-  /// For Runtime::wait().
-  [[nodiscard]] Runtime::Source& source() noexcept { return *this; }
   /// Where this connection's user code runs.
   [[nodiscard]] std::shared_ptr<CallbackThread> callbacks();
 
@@ -251,9 +248,6 @@ class Connection final : public std::enable_shared_from_this<Connection>,
 
   void wait_readable();
   void on_readable(boost::system::error_code error);
-  int descriptor() noexcept override;
-  void on_ready() override;
-  void read_on(std::unique_lock<std::mutex>& lock, boost::system::error_code error);
   [[nodiscard]] bool read_some(boost::system::error_code& error, std::string& failure);
   [[nodiscard]] std::size_t read_preamble(boost::system::error_code& error, std::string& failure);
   void stream_ended(std::unique_lock<std::mutex>& lock, boost::system::error_code code, std::string text) noexcept;
@@ -313,7 +307,6 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool flush_pending_ = false;  // the stand-by was asked to flush
   int direct_writes_;           // how many sends may still go out at once, one write each
   Clock::time_point direct_writes_since_;
-  bool started_ = false;
   bool stream_over_ = false;
   bool write_failed_ = false;
   bool ready_ = false;

@@ -36,9 +36,6 @@ class ByteStream {
   virtual void wait_readable(ReadyHandler handler) = 0;
   virtual void wait_writable(ReadyHandler handler) = 0;
 
-  /// What can be polled for the same as wait_readable waits for; -1: nothing. With the mutex held.
-  [[nodiscard]] virtual int descriptor() noexcept { return -1; }
-
   /// Ends both directions. Idempotent.
   virtual void close() noexcept = 0;
 };

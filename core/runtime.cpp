@@ -1,12 +1,7 @@
 #include "core/runtime.hpp"
 
-#include <array>
-#include <cerrno>
 #include <exception>
 #include <utility>
-
-#include <poll.h>
-#include <sys/eventfd.h>
 
 #include "core/trace.hpp"
 
@@ -24,15 +19,6 @@ constexpr int quiet_ticks = 20;
 
 // Between two flushes of a flood: a megabyte is read by one handler.
 constexpr int handlers_per_tick = 16;
-
-// How long a source is polled before Asio, which watches everything, has the wait to itself.
-// Bounds the delay of what only Asio sees (timers, children, what is not given to post()),
-// and costs one wake-up in each wait that takes longer.
-constexpr std::chrono::milliseconds longest_poll{1};
-
-// A source that always has something must not keep the thread from Asio: an idle look costs
-// 0.5 us, 64 round trips take 0.5 ms.
-constexpr unsigned polls_per_look = 64;
 
 // Whose handlers this thread is running.
 thread_local const Runtime* led = nullptr;
@@ -64,7 +50,7 @@ std::shared_ptr<Runtime> Runtime::shared() {
   return runtime;
 }
 
-Runtime::Runtime() : poll_wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), work_(boost::asio::make_work_guard(io_)) {}
+Runtime::Runtime() : work_(boost::asio::make_work_guard(io_)) {}
 
 Runtime::~Runtime() {
   if (stand_by_.joinable()) stand_by_.detach();
@@ -94,11 +80,11 @@ void Waiter::notify() {
   }
 }
 
-bool Runtime::wait(Waiter& waiter, Deadline deadline, Source* source) noexcept {
+bool Runtime::wait(Waiter& waiter, Deadline deadline) noexcept {
   std::unique_lock lock(mutex_);
   while (!waiter.notified() && !(deadline && Clock::now() >= *deadline)) {
     if (leader_ == nullptr && !stand_by_leads_) {
-      lead(waiter, deadline, source, lock);
+      lead(waiter, deadline, lock);
     } else {
       follow(waiter, deadline, lock);
     }
@@ -115,8 +101,6 @@ void Runtime::follow(Waiter& waiter, Deadline deadline, std::unique_lock<std::mu
   Waiter** end = &followers_;
   while (*end != nullptr) end = &(*end)->next_;
   *end = &waiter;
-  ++sleepers_;
-  interrupt_poll();
   if (deadline)
     waiter.wake_.wait_until(lock, *deadline);
   else
@@ -124,17 +108,12 @@ void Runtime::follow(Waiter& waiter, Deadline deadline, std::unique_lock<std::mu
   Waiter** at = &followers_;
   while (*at != &waiter) at = &(*at)->next_;
   *at = std::exchange(waiter.next_, nullptr);
-  --sleepers_;
 }
 
-void Runtime::lead(Waiter& waiter, Deadline deadline, Source* source, std::unique_lock<std::mutex>& lock) {
+void Runtime::lead(Waiter& waiter, Deadline deadline, std::unique_lock<std::mutex>& lock) {
   leader_ = &waiter;
-  polls_ = source != nullptr && poll_wake_;
-  const bool polls = polls_;
   lock.unlock();
-  if (polls) poll_source(waiter, deadline, *source);
   while (!waiter.notified() && !(deadline && Clock::now() >= *deadline)) {
-    look_due_ = true;  // one of several handlers may be what ends this
     run_handlers([&] {
       if (deadline)
         io_.run_one_until(*deadline);
@@ -144,48 +123,6 @@ void Runtime::lead(Waiter& waiter, Deadline deadline, Source* source, std::uniqu
   }
   lock.lock();
   leader_ = nullptr;
-  polls_ = false;
-}
-
-// Returns when the wait is over, and when it shall go on with Asio.
-void Runtime::poll_source(const Waiter& waiter, Deadline deadline, Source& source) noexcept {
-  while (!waiter.notified() && polls_alone()) {
-    if (deadline && *deadline - Clock::now() < longest_poll) return;
-    if (look_due_.load(std::memory_order_relaxed) || ++polls_in_a_row_ >= polls_per_look) {
-      run_what_is_ready();
-      if (waiter.notified()) return;
-    }
-    const bool more = look_due_.load(std::memory_order_relaxed);
-    std::array<pollfd, 2> ends{{{source.descriptor(), POLLIN, 0}, {poll_wake_.get(), POLLIN, 0}}};
-    if (ends[0].fd < 0) return;
-    const int ready = ::poll(ends.data(), ends.size(), more ? 0 : static_cast<int>(longest_poll.count()));
-    if ((ready == 0 && more) || (ready < 0 && errno == EINTR)) continue;
-    if (ready <= 0) return;
-    if (ends[1].revents != 0) {
-      eventfd_t ignored;
-      ::eventfd_read(poll_wake_.get(), &ignored);
-      look_due_ = true;
-    }
-    if ((ends[0].revents & POLLNVAL) != 0) return;  // closed meanwhile
-    if (ends[0].revents != 0) run_handlers([&] { source.on_ready(); });
-  }
-}
-
-// Some of it, if there is a lot: the source has its turn, too.
-void Runtime::run_what_is_ready() noexcept {
-  look_due_ = false;
-  polls_in_a_row_ = 0;
-  if (io_.stopped()) io_.restart();  // an interruption, which poll_wake_ tells of as well
-  bool more = true;
-  for (int i = 0; more && i < handlers_per_tick; ++i) run_handlers([&] { more = io_.poll_one() > 0; });
-  if (more) look_due_ = true;
-}
-
-void Runtime::posted() noexcept {
-  look_due_ = true;
-  if (led == this) return;
-  const std::lock_guard lock(mutex_);
-  interrupt_poll();
 }
 
 // A handler that throws is a mistake of ours, or memory ran out; whoever happens to lead
@@ -215,14 +152,7 @@ void Runtime::hand_over() {
 
 // There is something new to look at. Stopping takes no memory, and lasts until the leader
 // has seen it.
-void Runtime::interrupt_leader() noexcept {
-  io_.stop();
-  interrupt_poll();
-}
-
-void Runtime::interrupt_poll() noexcept {
-  if (polls_) ::eventfd_write(poll_wake_.get(), 1);
-}
+void Runtime::interrupt_leader() noexcept { io_.stop(); }
 
 void Runtime::rouse_stand_by() {
   try {
@@ -236,9 +166,7 @@ void Runtime::rouse_stand_by() {
 }
 
 void Runtime::keep_going() {
-  look_due_ = true;
   const std::lock_guard lock(mutex_);
-  if (led != this) interrupt_poll();
   if (!roused_) rouse_stand_by();
 }
 
@@ -285,7 +213,6 @@ void Runtime::lead_as_stand_by(std::unique_lock<std::mutex>& lock) {
   do {
     const bool flush_due = !flushers_.empty();
     lock.unlock();
-    look_due_ = true;
     run_handlers([&] {
       if (!flush_due)
         io_.run_one();

@@ -12,7 +12,6 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -21,10 +20,8 @@
 #include <mutex>
 #include <optional>
 #include <thread>
-#include <utility>
 #include <vector>
 
-#include "core/file_descriptor.hpp"
 #include "core/fork_guard.hpp"
 
 namespace gangway::detail {
@@ -72,33 +69,9 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
 
   [[nodiscard]] boost::asio::io_context& io() noexcept { return io_; }
 
-  /// For the leading thread, soon. What else is given to io() may be looked at a millisecond
-  /// later while that thread polls a source.
-  template <class Handler>
-  void post(Handler handler) {
-    boost::asio::post(io_, std::move(handler));
-    posted();
-  }
-
-  /// A byte stream that the leading thread can look at itself. Asio watches it all the time.
-  class Source {
-   public:
-    /// To be polled for reading; -1: not now.
-    [[nodiscard]] virtual int descriptor() noexcept = 0;
-    /// Called as a handler when something can be read. Nothing there does no harm.
-    virtual void on_ready() = 0;
-
-   protected:
-    ~Source() = default;
-  };
-  /// From the start of a source to its end. While there are several, none is polled.
-  void source_added() noexcept { ++sources_; }
-  void source_removed() noexcept { --sources_; }
-
   /// Blocks until the waiter is notified (true) or the deadline passes (false). Takes no
   /// memory, nor does notify(): when it has run out, the news of that still come through.
-  /// `source`: where that which the thread waits for will most likely come from.
-  [[nodiscard]] bool wait(Waiter& waiter, Deadline deadline, Source* source = nullptr) noexcept;
+  [[nodiscard]] bool wait(Waiter& waiter, Deadline deadline) noexcept;
 
   /// Something is under way that nobody may be waiting for: the stand-by will see to it.
   void keep_going();
@@ -122,30 +95,23 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
 
   Runtime();
   void stop();
-  void lead(Waiter& waiter, Deadline deadline, Source* source, std::unique_lock<std::mutex>& lock);
-  void poll_source(const Waiter& waiter, Deadline deadline, Source& source) noexcept;
-  [[nodiscard]] bool polls_alone() const noexcept { return sources_ == 1 && sleepers_ == 0; }
-  void run_what_is_ready() noexcept;
-  void posted() noexcept;
+  void lead(Waiter& waiter, Deadline deadline, std::unique_lock<std::mutex>& lock);
   void follow(Waiter& waiter, Deadline deadline, std::unique_lock<std::mutex>& lock);
   template <class Run>
   void run_handlers(Run run) noexcept;
   void hand_over();
   void interrupt_leader() noexcept;
-  void interrupt_poll() noexcept;
   void rouse_stand_by();
   void stand_by();
   void lead_as_stand_by(std::unique_lock<std::mutex>& lock);
   void run_flushers();
 
   const ForkGuard fork_;
-  const FileDescriptor poll_wake_;  // an eventfd; none: no source is polled
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
 
   std::mutex mutex_;
   Waiter* leader_ = nullptr;      // a waiting thread that leads
-  bool polls_ = false;            // the same, and it may be polling a source
   bool stand_by_leads_ = false;   // or the stand-by
   bool lead_wanted_ = false;      // a waiting thread wants the stand-by to leave
   Waiter* followers_ = nullptr;   // waiting threads that sleep, the first one first
@@ -155,11 +121,6 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   std::condition_variable stand_by_wake_;
   std::vector<std::weak_ptr<Flusher>> flushers_;
   std::thread stand_by_;
-
-  std::atomic<int> sources_{0};
-  std::atomic<int> sleepers_{0};       // followers: what they wait for may be Asio's
-  std::atomic<bool> look_due_{false};  // io_ may have handlers that are ready
-  unsigned polls_in_a_row_ = 0;        // the leader's: since it looked at io_
 };
 
 }  // namespace gangway::detail

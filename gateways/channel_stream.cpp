@@ -1,6 +1,7 @@
 #include "gateways/channel_stream.hpp"
 
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 
 #include <algorithm>
 #include <cstring>
@@ -20,7 +21,7 @@ using boost::system::error_code;
 constexpr std::size_t most_pending = 256 * 1024;
 
 void call_later(Runtime& runtime, ByteStream::ReadyHandler handler, error_code error) {
-  runtime.post([handler = std::move(handler), error] { handler(error); });
+  boost::asio::post(runtime.io(), [handler = std::move(handler), error] { handler(error); });
   runtime.keep_going();
 }
 

@@ -1,5 +1,7 @@
 #include "gateways/channel_watch.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <new>
 #include <utility>
 
@@ -31,7 +33,7 @@ void ChannelWatch::wake() {
   const auto self = std::move(self_);
   try {
     const auto& runtime = channel_->connection->runtime();
-    runtime->post([self, then = std::exchange(then_, {})] { then({}); });
+    boost::asio::post(runtime->io(), [self, then = std::exchange(then_, {})] { then({}); });
     runtime->keep_going();
   } catch (const std::bad_alloc&) {
     trace::log("channel ", channel_->state->id, ": no memory, it is not looked at any more");

@@ -27,7 +27,6 @@ class FdStream final : public ByteStream {
   [[nodiscard]] std::size_t write(std::span<const iovec> buffers, boost::system::error_code& error) override;
   void wait_readable(ReadyHandler handler) override;
   void wait_writable(ReadyHandler handler) override;
-  [[nodiscard]] int descriptor() noexcept override { return read_end_.native_handle(); }
   void close() noexcept override;
 
  private:

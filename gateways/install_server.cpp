@@ -1,5 +1,7 @@
 #include "gateways/install_server.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <stdexcept>
 
 #include <gangway/limits.hpp>
@@ -113,7 +115,7 @@ SocketOpening::Plan install_plan(const TransportContext& context, const XSpec& s
         text = "installvia=" + id + ": no server could be started there: " + reason(*channel, error);
       HostPort where = place;
       if (text.empty()) where.port = static_cast<std::uint16_t>(port.as_int());
-      runtime->post([done, where, text] { done(where, text); });
+      boost::asio::post(runtime->io(), [done, where, text] { done(where, text); });
       runtime->keep_going();
     });
   };

@@ -3,6 +3,8 @@
 #include <netdb.h>
 #include <signal.h>
 
+#include <boost/asio/post.hpp>
+
 #include <cerrno>
 #include <cstring>
 #include <thread>
@@ -36,7 +38,8 @@ FoundAddresses resolve(const HostPort& where) {
 
 void look_up(const std::shared_ptr<Runtime>& runtime, const HostPort& where, std::function<void(FoundAddresses)> done) {
   if (auto addresses = SocketAddress::numeric(where); !addresses.empty()) {
-    runtime->post([done = std::move(done), found = FoundAddresses{std::move(addresses), {}}] { done(found); });
+    boost::asio::post(runtime->io(),
+                      [done = std::move(done), found = FoundAddresses{std::move(addresses), {}}] { done(found); });
     return;
   }
   // Signals are for the program's own threads.
@@ -47,7 +50,7 @@ void look_up(const std::shared_ptr<Runtime>& runtime, const HostPort& where, std
     FoundAddresses found = resolve(where);
     const auto live = weak.lock();
     if (!live) return;
-    live->post([done = std::move(done), found = std::move(found)] { done(found); });
+    boost::asio::post(live->io(), [done = std::move(done), found = std::move(found)] { done(found); });
     live->keep_going();
   }).detach();
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);

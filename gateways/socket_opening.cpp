@@ -1,6 +1,7 @@
 #include "gateways/socket_opening.hpp"
 
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 
 #include <utility>
 
@@ -35,7 +36,7 @@ SocketOpening::SocketOpening(std::shared_ptr<Runtime> runtime, Plan plan, Owner 
     : runtime_(std::move(runtime)), plan_(std::move(plan)), owner_(std::move(owner)) {}
 
 void SocketOpening::start() {
-  runtime_->post([self = shared_from_this()] {
+  boost::asio::post(runtime_->io(), [self = shared_from_this()] {
     if (self->over_) return;
     if (!self->plan_.locate) return self->look_up_host();
     self->plan_.locate([self](const HostPort& where, const std::string& problem) {
@@ -62,7 +63,7 @@ void SocketOpening::look_up_host() {
 
 void SocketOpening::cancel() {
   if (step_ == Step::done) return;
-  runtime_->post([self = shared_from_this()] { self->drop(); });
+  boost::asio::post(runtime_->io(), [self = shared_from_this()] { self->drop(); });
   runtime_->keep_going();
 }
 

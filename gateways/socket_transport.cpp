@@ -2,6 +2,8 @@
 
 #include <sys/socket.h>
 
+#include <boost/asio/post.hpp>
+
 #include <utility>
 
 #include <gangway/limits.hpp>
@@ -167,7 +169,7 @@ void SocketTransport::end(std::unique_lock<std::mutex>& lock) {
   if (opening) opening->cancel();
   if (inquiry) inquiry->cancel();
   if (!on_end) return;
-  runtime_->post(on_end);
+  boost::asio::post(runtime_->io(), on_end);
   runtime_->keep_going();
 }
 

@@ -1,5 +1,7 @@
 #include "python/native/agent.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <algorithm>
 #include <array>
 #include <csignal>
@@ -206,7 +208,8 @@ void Agent::on_interrupt(std::uint32_t id) {
   if (job != jobs_.end()) {
     const ChannelPtr channel = std::move(job->channel);
     jobs_.erase(job);
-    runtime_->post([self = shared_from_this(), channel] { self->connection_->close(channel, interrupt_text); });
+    boost::asio::post(runtime_->io(),
+                      [self = shared_from_this(), channel] { self->connection_->close(channel, interrupt_text); });
     return;
   }
   const auto found = tasks_.find(id);
@@ -221,7 +224,7 @@ void Agent::on_interrupt(std::uint32_t id) {
 void Agent::interrupt_thread(ThreadId thread) {
   if (thread == main_thread_) {
     ::pthread_kill(main_thread_, SIGINT);  // ends a sleep, too; the user's handler, if there is one, decides
-    runtime_->post([self = shared_from_this()] { self->nudge_main(nudges); });
+    boost::asio::post(runtime_->io(), [self = shared_from_this()] { self->nudge_main(nudges); });
   } else if (!interrupt_waiting(thread)) {
     thread_interrupts_.push_back(thread);
     dispatcher_.notify_one();
@@ -277,7 +280,7 @@ std::string Agent::take_signals() {
 
 void Agent::on_terminate() {
   // Not here: the connection's mutex is held.
-  runtime_->post([self = shared_from_this()] {
+  boost::asio::post(runtime_->io(), [self = shared_from_this()] {
     trace::line("terminated by the controller");
     self->end_deadline_ = detail::Clock::now() + end_grace;
     self->end_when_written();

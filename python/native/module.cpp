@@ -75,8 +75,7 @@ PyRef next_main_job() {
     }
     if (agent().lost()) return PyRef::share(Py_None);
     const WithoutGil released;
-    Connection& connection = agent().connection();
-    (void)connection.runtime()->wait(blocking.waiter(), {}, &connection.source());
+    (void)agent().connection().runtime()->wait(blocking.waiter(), {});
   }
 }
 

@@ -1,4 +1,5 @@
 // What the agent says of itself: STATUS and STACKS, answered on the leading thread.
+#include <boost/asio/post.hpp>
 
 #include <algorithm>
 #include <array>
@@ -121,7 +122,8 @@ class Agent::Inquiry : public std::enable_shared_from_this<Inquiry> {
     deadline_ = deadline;
     agent_->gil_->ask([self = shared_from_this()] {
       if (self->answered_) return;
-      self->agent_->runtime_->post([self, text = self->with_gil_()] { self->answer(text, Clock::duration::zero()); });
+      boost::asio::post(self->agent_->runtime_->io(),
+                        [self, text = self->with_gil_()] { self->answer(text, Clock::duration::zero()); });
     });
     look();
   }
@@ -172,7 +174,7 @@ Clock::duration Agent::gil_silence(Clock::duration busy) {
 // --- STATUS
 
 std::optional<Value> Agent::on_status(std::uint64_t number, std::size_t) {
-  runtime_->post([self = shared_from_this(), number] {
+  boost::asio::post(runtime_->io(), [self = shared_from_this(), number] {
     std::make_shared<Inquiry>(
         self, [] { return std::string(); },
         [self, number](const std::optional<std::string>&, Clock::duration silence) {
@@ -238,7 +240,7 @@ void Agent::reply_stacks(std::uint64_t number, std::string text) {
 }
 
 void Agent::on_stacks(std::uint64_t number) {
-  runtime_->post([self = shared_from_this(), number] {
+  boost::asio::post(runtime_->io(), [self = shared_from_this(), number] {
     std::make_shared<Inquiry>(
         self, [self] { return stacks_with_gil(self->roles()); },
         [self, number](const std::optional<std::string>& text, Clock::duration silence) {
