@@ -1,6 +1,7 @@
 #include "gateways/death_inquiry.hpp"
 
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 
 #include <utility>
 
@@ -16,12 +17,12 @@ DeathInquiry::DeathInquiry(std::shared_ptr<Runtime> runtime, SocketOpening::Plan
     : runtime_(std::move(runtime)), plan_(std::move(plan)), done_(std::move(done)), patience_(runtime_->io()) {}
 
 void DeathInquiry::start() {
-  runtime_->post([self = shared_from_this()] { self->begin(); });
+  boost::asio::post(runtime_->io(), [self = shared_from_this()] { self->begin(); });
   runtime_->keep_going();
 }
 
 void DeathInquiry::cancel() {
-  runtime_->post([self = shared_from_this()] { self->conclude(false); });
+  boost::asio::post(runtime_->io(), [self = shared_from_this()] { self->conclude(false); });
   runtime_->keep_going();
 }
 

@@ -1,5 +1,7 @@
 #include "gateways/openssh_process.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <utility>
 
 #include "core/trace.hpp"
@@ -40,8 +42,8 @@ std::shared_ptr<OpensshProcess> OpensshProcess::open(Runtime& runtime, const XSp
 void OpensshProcess::begin() {
   auto turn = SshControl::Turn::start;
   if (!control_path_.empty())
-    turn = control_->enter(control_path_, [weak = weak(), &runtime = runtime_] {
-      runtime.post([weak] {
+    turn = control_->enter(control_path_, [weak = weak(), &io = runtime_.io()] {
+      boost::asio::post(io, [weak] {
         if (const auto self = weak.lock()) self->take_turn();
       });
     });
@@ -129,7 +131,7 @@ void OpensshProcess::give_up() noexcept {
   const std::lock_guard lock(turn_mutex_);
   if (std::exchange(given_up_, true)) return;
   try {
-    runtime_.post([weak = weak()] {
+    boost::asio::post(runtime_.io(), [weak = weak()] {
       const auto self = weak.lock();
       if (!self) return;
       self->login_over();
