@@ -97,7 +97,10 @@ Group::Group(const std::vector<std::string>& specs, std::string_view execmodel) 
 }
 
 Group::~Group() {
-  if (state_->fork.in_child()) return;
+  if (state_->fork.in_child()) {  // what it holds is shared with the parent's: Asio's epoll set for one
+    new std::shared_ptr<State>(std::move(state_));
+    return;
+  }
   try {
     (void)terminate(std::chrono::seconds(1));
   } catch (const std::exception& problem) {

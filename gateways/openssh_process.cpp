@@ -29,7 +29,8 @@ OpensshProcess::OpensshProcess(Runtime& runtime, const XSpec& spec, SpawnRequest
       patience_(spec.connect_timeout() / 3),
       // Somewhat before the gateway gives up: what the last ssh said explains more.
       deadline_(Clock::now() + spec.connect_timeout() - std::min(spec.connect_timeout() / 10, milliseconds(500))),
-      timer_(runtime.io()) {}
+      timer_(runtime.io()),
+      look_timer_(runtime.io()) {}
 
 std::shared_ptr<OpensshProcess> OpensshProcess::open(Runtime& runtime, const XSpec& spec, SpawnRequest request,
                                                      std::shared_ptr<SshControl> control, std::string control_path) {
@@ -41,6 +42,7 @@ std::shared_ptr<OpensshProcess> OpensshProcess::open(Runtime& runtime, const XSp
 
 void OpensshProcess::begin() {
   auto turn = SshControl::Turn::start;
+  waits_ = true;  // the turn may come before enter() has returned
   if (!control_path_.empty())
     turn = control_->enter(control_path_, [weak = weak(), &io = runtime_.io()] {
       boost::asio::post(io, [weak] {
@@ -49,12 +51,12 @@ void OpensshProcess::begin() {
     });
   leads_ = turn == SshControl::Turn::log_in;
   const std::lock_guard lock(turn_mutex_);
-  waits_ = turn == SshControl::Turn::wait;
-  if (waits_) {
-    after(patience_, &OpensshProcess::take_turn);
-  } else {
+  if (turn != SshControl::Turn::wait) {
+    waits_ = false;
     start();
-    if (leads_) after(look_interval, &OpensshProcess::look_for_master);
+    if (leads_) look_later();
+  } else if (waits_) {
+    after(patience_, &OpensshProcess::take_turn);
   }
   runtime_.keep_going();
 }
@@ -74,7 +76,7 @@ void OpensshProcess::try_to_start() {
     const std::lock_guard lock(turn_mutex_);
     if (given_up_) return;
     start();
-    if (leads_) after(look_interval, &OpensshProcess::look_for_master);
+    if (leads_) look_later();
     return;
   } catch (const std::exception& problem) {
     const std::lock_guard lock(turn_mutex_);
@@ -86,9 +88,13 @@ void OpensshProcess::try_to_start() {
 
 void OpensshProcess::look_for_master() {
   if (!leads_) return;
-  if (control_->has_master(control_path_)) return login_over();
+  const bool logged_in = control_->has_master(control_path_);
+  if (logged_in) login_over();
   const std::lock_guard lock(turn_mutex_);
-  after(look_interval, &OpensshProcess::look_for_master);
+  if (logged_in)
+    turned_away_.reset();  // what goes wrong now has another reason
+  else if (!given_up_)
+    look_later();
 }
 
 bool OpensshProcess::again() {
@@ -107,7 +113,7 @@ bool OpensshProcess::again() {
 }
 
 void OpensshProcess::login_over() noexcept {
-  if (leads_.exchange(false)) control_->login_over(control_path_);
+  if (!fork_.in_child() && leads_.exchange(false)) control_->login_over(control_path_);
 }
 
 void OpensshProcess::set_worker(pid_t pid) {
@@ -157,14 +163,20 @@ void OpensshProcess::close() noexcept {
     const std::lock_guard lock(turn_mutex_);
     given_up_ = true;
     timer_.cancel();
+    look_timer_.cancel();
   }
   ClientProcess::close();
 }
 
-// With the mutex held.
-void OpensshProcess::after(milliseconds time, void (OpensshProcess::*what)()) {
-  timer_.expires_after(time);
-  timer_.async_wait([weak = weak(), what](boost::system::error_code error) {
+// With the mutex held, as the next one.
+void OpensshProcess::after(milliseconds time, void (OpensshProcess::*what)()) { set(timer_, time, what); }
+
+// By a timer of its own: a look that is due already cannot be taken back, and must not displace another attempt.
+void OpensshProcess::look_later() { set(look_timer_, look_interval, &OpensshProcess::look_for_master); }
+
+void OpensshProcess::set(boost::asio::steady_timer& timer, milliseconds time, void (OpensshProcess::*what)()) {
+  timer.expires_after(time);
+  timer.async_wait([weak = weak(), what](boost::system::error_code error) {
     const auto self = weak.lock();
     if (!error && self) ((*self).*what)();
   });

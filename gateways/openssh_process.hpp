@@ -15,6 +15,7 @@
 #include <mutex>
 #include <string>
 
+#include "core/fork_guard.hpp"
 #include "gateways/backoff.hpp"
 #include "gateways/client_process.hpp"
 #include "gateways/ssh_control.hpp"
@@ -46,11 +47,14 @@ class OpensshProcess final : public ClientProcess {
   void login_over() noexcept;
   void give_up() noexcept;
   void after(std::chrono::milliseconds time, void (OpensshProcess::*what)());
+  void look_later();
+  void set(boost::asio::steady_timer& timer, std::chrono::milliseconds time, void (OpensshProcess::*what)());
   [[nodiscard]] std::weak_ptr<OpensshProcess> weak() {
     return std::static_pointer_cast<OpensshProcess>(shared_from_this());
   }
 
   Runtime& runtime_;
+  const ForkGuard fork_;
   const std::shared_ptr<SshControl> control_;
   const std::string control_path_;
   const std::chrono::milliseconds patience_;  // for the login of another one
@@ -59,6 +63,7 @@ class OpensshProcess final : public ClientProcess {
 
   std::mutex turn_mutex_;  // guards what follows; before that of PopenProcess
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer look_timer_;
   Backoff backoff_;
   bool waits_ = false;                        // for its turn
   bool given_up_ = false;                     // nothing more is to be started

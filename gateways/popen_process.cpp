@@ -63,11 +63,13 @@ void PopenProcess::start(WarmStart* warm) {
 }
 
 bool PopenProcess::watch_for(int pidfd) {
-  const int copy = ::fcntl(pidfd, F_DUPFD_CLOEXEC, 3);
-  if (copy < 0) return false;
-  boost::system::error_code ignored;
-  exited_.close(ignored);
-  exited_.assign(copy);
+  FileDescriptor copy(::fcntl(pidfd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!copy) return false;
+  boost::system::error_code error;
+  exited_.close(error);
+  exited_.assign(copy.get(), error);
+  if (error) return false;
+  (void)copy.release();
   return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include <cerrno>
 #include <utility>
 
 #include <gangway/limits.hpp>
@@ -13,6 +14,16 @@
 namespace gangway::detail {
 
 using boost::system::error_code;
+
+namespace {
+
+// TCP has waited in vain, or the last hop says that nobody is there any more.
+bool is_dead_link(const error_code& error) {
+  return error.category() == boost::system::system_category() &&
+         (error.value() == ETIMEDOUT || error.value() == EHOSTUNREACH || error.value() == ENETUNREACH);
+}
+
+}  // namespace
 
 SocketTransport::SocketTransport(std::shared_ptr<Runtime> runtime, SocketOpening::Plan plan)
     : runtime_(std::move(runtime)),
@@ -95,7 +106,7 @@ void SocketTransport::on_failure(ConnectionEnd end) {
 void SocketTransport::on_last_byte(error_code error) {
   std::unique_lock lock(mutex_);
   if (!failure_ && !ended_) {
-    if (error == error_code(ETIMEDOUT, boost::system::system_category()))
+    if (is_dead_link(error))
       failure_ =
           ConnectionEnd{errc::connection_lost, "the link to " + name_ + " is dead: nothing came back in time", {}};
     else if (error == error_code(EBADMSG, boost::system::system_category()))

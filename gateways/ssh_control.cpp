@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -31,12 +32,12 @@ constexpr std::array<unsigned char, 24> hello_and_terminate{
     0, 0, 0, 8, 0,    0, 0, 1, 0, 0, 0, 4,   // MUX_MSG_HELLO, version 4
     0, 0, 0, 8, 0x10, 0, 0, 5, 0, 0, 0, 1};  // MUX_C_TERMINATE, request 1
 
-FileDescriptor connect_to(const std::string& socket_path) {
+FileDescriptor connect_to(const std::string& socket_path, int flags = 0) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (socket_path.size() >= sizeof address.sun_path) return {};
   std::memcpy(address.sun_path, socket_path.data(), socket_path.size());
-  FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
   if (!socket) return {};
   (void)::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   (void)::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
@@ -57,6 +58,7 @@ void terminate(const std::string& socket_path) {
 }  // namespace
 
 SshControl::~SshControl() {
+  if (fork_.in_child()) return;  // they are the parent's
   end();
   std::error_code ignored;
   const std::lock_guard lock(mutex_);
@@ -95,7 +97,11 @@ SshControl::Turn SshControl::enter(const std::string& path, std::function<void()
   return Turn::wait;
 }
 
-bool SshControl::has_master(const std::string& path) { return static_cast<bool>(connect_to(path)); }
+// One that is too busy to take us now is there, too.
+bool SshControl::has_master(const std::string& path) {
+  errno = 0;
+  return static_cast<bool>(connect_to(path, SOCK_NONBLOCK)) || errno == EAGAIN;
+}
 
 void SshControl::login_over(const std::string& path) noexcept {
   std::vector<std::function<void()>> waiting;
@@ -115,10 +121,14 @@ void SshControl::login_over(const std::string& path) noexcept {
 
 void SshControl::end() noexcept {
   try {
-    const std::lock_guard lock(mutex_);
-    if (directory_.empty()) return;
+    std::string directory;
+    {
+      const std::lock_guard lock(mutex_);
+      directory = directory_;
+    }
+    if (directory.empty()) return;
     std::error_code problem;
-    for (const auto& entry : fs::directory_iterator(directory_, problem))
+    for (const auto& entry : fs::directory_iterator(directory, problem))
       if (entry.is_socket(problem)) terminate(entry.path());
   } catch (const std::exception& error) {
     trace::log("ending ssh's masters failed: ", error.what());

@@ -16,6 +16,8 @@
 
 #include <gangway/xspec.hpp>
 
+#include "core/fork_guard.hpp"
+
 namespace gangway::detail {
 
 class SshControl {
@@ -44,6 +46,7 @@ class SshControl {
   void end() noexcept;
 
  private:
+  const ForkGuard fork_;
   std::mutex mutex_;
   std::string directory_;                                             // "": not made yet
   std::vector<std::string> destinations_;                             // a path's last part is the place in here

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <csignal>
 #include <functional>
+#include <memory>
 #include <sstream>
 #include <thread>
 #include <vector>
@@ -84,6 +85,27 @@ int first_wrong(Group& group, Gateway& gateway) {
 }
 
 class Fork : public GroupTest {};
+
+TEST_F(Fork, a_child_that_destroys_its_copies_takes_nothing_from_the_parent) {
+  auto copied = std::make_unique<Group>();
+  Gateway gateway = copied->makegateway(main_agents().front().spec);
+  Channel channel = gateway.remote_exec("import os; channel.send(os.getpid()); channel.receive()");
+  const auto worker = take<pid_t>(channel);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::alarm(20);
+    channel = Channel();
+    gateway = Gateway();
+    copied.reset();
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
+  EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
+  EXPECT_EQ(::kill(worker, SIGKILL), 0);
+  EXPECT_EQ(lost(channel).death().signal, SIGKILL) << "its end was seen";
+}
 
 TEST_F(Fork, a_copy_of_the_controller_can_do_nothing_with_its_gateways_and_groups) {
   Gateway gateway = group().makegateway(main_agents().front().spec + "//id=gw0//stdout=callback");
