@@ -63,7 +63,9 @@ def settle(config):
     if config["protocol"][0] != 1:
         return "protocol %r: this agent speaks 1.0" % (config["protocol"],)
     if link.green:
-        sys.path[:] = map(os.fsdecode, config.get("sys_path", sys.path))
+        path = config.get("sys_path")
+        if path:
+            sys.path[:] = map(os.fsdecode, path)
         try:
             __import__(link.execmodel)
         except Exception as error:

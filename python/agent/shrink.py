@@ -426,4 +426,6 @@ def squeeze(text):
 
 def text_of(nodes):
     text = squeeze(ast.unparse(ast.fix_missing_locations(ast.Module(nodes, []))))
-    return re.sub(r"\b(and|or)\((not [\w.]+)\)(?![.(\[\w])", r"\1 \2", text)  # unparse() is cautious
+    new = re.sub(r"\b(and|or)\((not [\w.]+)\)(?![.(\[\w])", r"\1 \2", text)  # unparse() is cautious
+    assert ast.dump(ast.parse(new)) == ast.dump(ast.parse(text))  # as it has to be before a comparison
+    return new

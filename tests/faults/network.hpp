@@ -1,5 +1,7 @@
 // A network of this machine whose links can be cut, slowed down and filtered: a namespace with a
 // server's side, and ours. Needs root, and for some of it iptables and tc.
+//
+// One thread. Its server has to end before it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -17,32 +19,26 @@ namespace gangway::test {
 class Network {
  public:
   Network() {
-    // Tests that run at the same time have networks of their own.
-    const int number = ::getpid();
-    name_ = "gwt" + std::to_string(number);
-    net_ = "10." + std::to_string(200 + number / 250 % 50) + "." + std::to_string(number % 250) + ".";
+    remove();  // that of a test which was killed, and had our pid
     made_ = run("ip netns add " + name_) &&
             run("ip link add " + near() + " type veth peer name " + far() + " netns " + name_) &&
-            run("ip addr add " + net_ + "1/24 dev " + near()) && run("ip link set " + near() + " up") &&
-            inside("ip addr add " + there() + "/24 dev " + far()) && inside("ip link set " + far() + " up") &&
+            run("ip addr add " + here() + "/29 dev " + near()) && run("ip link set " + near() + " up") &&
+            inside("ip addr add " + there() + "/29 dev " + far()) && inside("ip link set " + far() + " up") &&
             inside("ip link set lo up");
   }
-  ~Network() {
-    (void)run("ip netns del " + name_);
-    (void)run("ip link del " + near());
-  }
+  ~Network() { remove(); }
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
   [[nodiscard]] explicit operator bool() const { return made_; }
   [[nodiscard]] const std::string& name() const { return name_; }
   /// The address of the far side, and one that nobody has.
-  [[nodiscard]] std::string there() const { return net_ + "2"; }
-  [[nodiscard]] std::string nobody() const { return net_ + "99"; }
+  [[nodiscard]] std::string there() const { return address(2); }
+  [[nodiscard]] std::string nobody() const { return address(6); }
 
   void pull_the_cable() const { EXPECT_TRUE(run("ip link set " + near() + " down")); }
   /// What is sent from there does not come; what is sent from here does.
-  void lose_answers() const { EXPECT_TRUE(inside("ip route add blackhole " + net_ + "1/32")); }
+  void lose_answers() const { EXPECT_TRUE(inside("ip route add blackhole " + here() + "/32")); }
   /// Packets at the far side that match are dropped. False: no iptables that can do that.
   [[nodiscard]] bool drop(const std::string& chain, const std::string& match) const {
     return inside("iptables -A " + chain + " -p tcp " + match + " -j DROP");
@@ -70,14 +66,26 @@ class Network {
   }
 
  private:
+  void remove() const {
+    (void)run("ip link del " + near());  // before the namespace, which would do it some time later
+    (void)run("ip netns del " + name_);
+  }
+  /// Of 198.18.0.0/15, which is kept for tests (RFC 2544); each pid has eight of them.
+  [[nodiscard]] std::string address(int host) const {
+    const int at = number_ % 16'384 * 8 + host;
+    return "198." + std::to_string(18 + at / 65'536) + "." + std::to_string(at / 256 % 256) + "." +
+           std::to_string(at % 256);
+  }
+  [[nodiscard]] std::string here() const { return address(1); }
   [[nodiscard]] static bool run(const std::string& command) {
     return std::system((command + " >/dev/null 2>&1").c_str()) == 0;
   }
   [[nodiscard]] std::string near() const { return name_ + "a"; }
   [[nodiscard]] std::string far() const { return name_ + "b"; }
 
-  std::string name_;
-  std::string net_;
+  // Tests that run at the same time have networks of their own.
+  const int number_ = ::getpid();
+  const std::string name_ = "gwt" + std::to_string(number_);
   bool made_ = false;
 };
 

@@ -1,7 +1,11 @@
 // Rows C of the catalogue that need a network: packets that do not arrive, or late.
 #include <sys/stat.h>
 
+#include <array>
+#include <fstream>
 #include <future>
+#include <optional>
+#include <vector>
 
 #include "tests/faults/fault_test.hpp"
 #include "tests/faults/network.hpp"
@@ -95,8 +99,9 @@ TEST_F(Networks, C10_host_that_does_not_answer_is_a_timeout_that_says_so) {
   EXPECT_THAT(error.what(), HasSubstr("no answer from " + address));
 }
 
+// Every twentieth packet from the eleventh on, and not one in twenty by chance: there are always some.
 TEST_F(Networks, C5_lost_packets_change_nothing) {
-  const std::string one_in_twenty = "-m statistic --mode random --probability 0.05";
+  const std::string one_in_twenty = "-m statistic --mode nth --every 20 --packet 10";
   if (!network().drop("INPUT", one_in_twenty) || !network().drop("OUTPUT", one_in_twenty))
     GTEST_SKIP() << "no iptables with -m statistic";
   Channel channel = group().makegateway(serve("15")).remote_exec(echo);
@@ -131,28 +136,38 @@ TEST_F(Networks, C7_slow_line_lets_control_frames_through) {
 /// belongs to none.
 class ForgetfulNetworks : public Networks {
  protected:
-  [[nodiscard]] bool forget_after(int seconds) {
-    return network().drop("INPUT", "-m conntrack --ctstate INVALID") &&
-           network().drop("OUTPUT", "-m conntrack --ctstate INVALID") &&
-           network().inside("sysctl -w net.netfilter.nf_conntrack_tcp_loose=0") &&
-           network().inside("sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=" +
-                            std::to_string(seconds)) &&
-           network().inside("cat /proc/net/nf_conntrack");
+  void SetUp() override {
+    Networks::SetUp();
+    if (IsSkipped()) return;
+    // A start may be slow: nothing is forgotten until it is over.
+    if (!network().drop("INPUT", "-m conntrack --ctstate INVALID") ||
+        !network().drop("OUTPUT", "-m conntrack --ctstate INVALID") || !set("loose", 0) || !forget_after(60) ||
+        !network().inside("cat /proc/net/nf_conntrack"))
+      GTEST_SKIP() << "no conntrack (iptables -m conntrack, /proc/net/nf_conntrack)";
   }
+  /// Counts for a connection from its next packet on.
+  [[nodiscard]] bool forget_after(int seconds) { return set("timeout_established", seconds); }
   [[nodiscard]] std::size_t remembered() const {
     const std::string table = network().output("cat /proc/net/nf_conntrack");
     std::size_t count = 0;
     for (std::size_t at = 0; (at = table.find("ESTABLISHED", at)) != table.npos; ++at) ++count;
     return count;
   }
+
+ private:
+  [[nodiscard]] bool set(const std::string& name, int value) {
+    return network().inside("sh -c 'echo " + std::to_string(value) + " >/proc/sys/net/netfilter/nf_conntrack_tcp_" +
+                            name + "'");
+  }
 };
 
 TEST_F(ForgetfulNetworks, C13_idle_connection_is_kept_alive) {
-  if (!forget_after(3)) GTEST_SKIP() << "no iptables with -m conntrack";
   const std::string spec = serve("0");
   Gateway kept = group().makegateway(spec + "//keepalive=1s");
   Gateway forgotten = group().makegateway(spec + "//keepalive=0");
   EXPECT_EQ(remembered(), 2u);
+  ASSERT_TRUE(forget_after(3));
+  (void)forgotten.ping(20s);
   ASSERT_TRUE(eventually([&] { return remembered() == 1; }, 20s));
   EXPECT_EQ(ask<int>(kept, "channel.send(1)"), 1);
   EXPECT_THROW((void)forgotten.ping(1s), TimeoutError);
@@ -160,28 +175,34 @@ TEST_F(ForgetfulNetworks, C13_idle_connection_is_kept_alive) {
 }
 
 TEST_F(ForgetfulNetworks, C13_forgotten_connection_is_noticed_on_both_sides) {
-  if (!forget_after(1)) GTEST_SKIP() << "no iptables with -m conntrack";
   Gateway gateway = group().makegateway(serve("2") + "//keepalive=2s");
   const pid_t worker = worker_pid(gateway);
+  ASSERT_TRUE(forget_after(1));
   EXPECT_THAT(lost(gateway.remote_exec("channel.receive()")).what(), HasSubstr("is dead"));
   EXPECT_TRUE(eventually([&] { return !is_alive(worker); }, 30s));
 }
 
-TEST_F(Networks, C14_large_packets_that_vanish_are_a_dead_link) {
-  for (const char* const chain : {"INPUT", "OUTPUT"}) {
-    Gateway gateway = group().makegateway(serve() + "//keepalive=1s");
-    Channel channel = gateway.remote_exec("while True:\n    channel.send(bytes(channel.receive()))");
-    if (!network().drop(chain, "-m length --length 1400:65535")) GTEST_SKIP() << "no iptables with -m length";
-    channel.send(100);
-    EXPECT_EQ(take<Bytes>(channel).size(), 100u);  // small ones come through
-    if (std::string_view(chain) == "INPUT")
-      channel.send(zeros(100'000));
-    else
-      channel.send(100'000);
-    EXPECT_EQ(lost(channel).code(), errc::connection_lost);
-    EXPECT_GT(network().dropped(chain), 0);
-    ASSERT_TRUE(network().inside("iptables -F"));
-  }
+class LargePackets : public Networks, public ::testing::WithParamInterface<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(, LargePackets, ::testing::Values("INPUT", "OUTPUT"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST_P(LargePackets, C14_large_packets_that_vanish_are_a_dead_link) {
+  const std::string chain = GetParam();
+  int probing = 0;  // of this side, which sends what comes INPUT; a new namespace does none
+  std::ifstream("/proc/sys/net/ipv4/tcp_mtu_probing") >> probing;
+  if (chain == "INPUT" && probing != 0) GTEST_SKIP() << "net.ipv4.tcp_mtu_probing is on: TCP finds a way by itself";
+  Gateway gateway = group().makegateway(serve() + "//keepalive=1s");
+  Channel channel = gateway.remote_exec("while True:\n    channel.send(bytes(channel.receive()))");
+  if (!network().drop(chain, "-m length --length 1400:65535")) GTEST_SKIP() << "no iptables with -m length";
+  channel.send(100);
+  EXPECT_EQ(take<Bytes>(channel).size(), 100u);  // small ones come through
+  if (chain == "INPUT")
+    channel.send(zeros(100'000));
+  else
+    channel.send(100'000);
+  EXPECT_EQ(lost(channel).code(), errc::connection_lost);
+  EXPECT_GT(network().dropped(chain), 0);
 }
 
 }  // namespace

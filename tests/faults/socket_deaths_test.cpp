@@ -17,6 +17,7 @@ using detail::FileDescriptor;
 using detail::SocketAddress;
 using ::testing::ContainsRegex;
 using ::testing::EndsWith;
+using ::testing::Matches;
 using ::testing::StartsWith;
 
 class SocketDeaths : public GroupTest {
@@ -129,7 +130,8 @@ TEST_P(SocketDeathsOf, server_that_dies_at_the_same_time_tells_nothing) {
 
 TEST_P(SocketDeathsOf, many_at_once_are_told_apart) {
   const std::string spec = serve(GetParam());
-  const auto gateways = group().makegateways(std::vector<std::string>(12, spec));
+  // So few that all are answered within limits::death_asked on a busy machine, too.
+  const auto gateways = group().makegateways(std::vector<std::string>(4, spec));
   std::vector<Channel> channels;
   for (std::size_t number = 0; number < gateways.size(); ++number) {
     Gateway gateway = gateways[number];
@@ -168,7 +170,8 @@ TEST_F(SocketDeaths, agents_that_were_asked_to_end_are_not_asked_about) {
   EXPECT_THAT(group().terminate(10s).killed, IsEmpty());
   // Who comes next is connection 2.
   (void)group().makegateway(spec);
-  EXPECT_THAT(server().log(), ContainsRegex("connection 2 from .*: agent"));
+  const auto second = Matches(ContainsRegex("connection 2 from .*: agent"));
+  EXPECT_TRUE(eventually([&] { return second(server().log()); })) << server().log();
 }
 
 // --- who asks

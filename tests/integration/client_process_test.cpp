@@ -176,9 +176,12 @@ TEST_F(Client, nothing_is_left_when_the_client_is_killed) {
 TEST_F(Client, doas_to_another_user) {
   NEEDS("doas");
   NEEDS_ROOT;
-  // The real one, with an /etc of its own.
+  if (std::system("unshare -m true 2>/dev/null") != 0) GTEST_SKIP() << "no mount namespaces here";
+  // The real one, with an /etc of its own; not every machine has all of these.
   ASSERT_EQ(std::system(("mkdir " + place("etc") +
-                         " && cd /etc && cp -a passwd group shadow pam.d security nsswitch.conf " + place("etc"))
+                         " && cd /etc && for each in passwd group shadow pam.d security nsswitch.conf; do"
+                         " test ! -e $each || cp -a $each " +
+                         place("etc") + " || exit 1; done")
                             .c_str()),
             0);
   (void)directory().write("etc/doas.conf",
@@ -186,7 +189,6 @@ TEST_F(Client, doas_to_another_user) {
   ASSERT_EQ(::chmod(place("etc/doas.conf").c_str(), 0600), 0);
   stub("doas", "exec unshare -m sh -c 'mount --bind " + place("etc") + " /etc && exec " + find_program("doas") +
                    " \"$@\"' doas \"$@\"");
-  if (std::system("unshare -m true 2>/dev/null") != 0) GTEST_SKIP() << "no mount namespaces here";
   Gateway other = start(std::string("doas=") + other_user);
   EXPECT_EQ(ask(other, who).as_str(), other_user);
   check_cookie(other);
@@ -229,16 +231,15 @@ TEST_F(Client, short_forms_of_namespaces) {
 TEST_F(Client, another_root_directory) {
   NEEDS_ROOT;
   NEEDS("chroot");
-  // All of this machine's, bound elsewhere, and a file that only there is.
+  // All of this machine's, bound elsewhere, and a directory that only there is: mounts of a namespace that goes.
   const std::string root = place("root");
-  const std::string enter = "unshare -m sh -c 'mkdir -p " + root + " && mount --rbind / " + root + " && mkdir " + root +
-                            place("inside") + " && exec chroot " + root + " \"$@\"' sh ";
+  const std::string enter = "unshare -m sh -c 'mkdir -p " + root + " && mount --rbind / " + root +
+                            " && mount -t tmpfs none " + root + "/mnt && mkdir " + root +
+                            "/mnt/inside && exec chroot " + root + " \"$@\"' sh ";
   if (std::system((enter + "true 2>/dev/null").c_str()) != 0) GTEST_SKIP() << "no mount namespaces here";
-  ASSERT_EQ(::rmdir(place("inside").c_str()), 0);
   Gateway gateway = group().makegateway("command=" + enter + python());
-  EXPECT_EQ(ask(gateway, "import os; channel.send(os.path.realpath('/proc/self/root'))").as_str(), "/");
-  EXPECT_TRUE(ask(gateway, "import os; channel.send(os.path.isdir('" + place("inside") + "'))").as_bool());
-  EXPECT_THAT(ask(gateway, "channel.send(open('/proc/self/mountinfo').read())").as_str(), HasSubstr(" / / "));
+  EXPECT_TRUE(ask(gateway, "import os; channel.send(os.path.isdir('/mnt/inside'))").as_bool());
+  EXPECT_NE(::access("/mnt/inside", F_OK), 0) << "here it is not";
 }
 
 TEST_F(Client, other_namespaces) {

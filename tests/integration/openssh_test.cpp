@@ -170,18 +170,22 @@ TEST_F(OpenSsh, a_login_that_hangs_is_not_waited_for_longer_than_a_third_of_the_
 }
 
 TEST_F(OpenSsh, gateways_that_wait_for_a_login_end_with_the_group) {
-  Sshd& sshd = serve();
+  serve();
   TemporaryDirectory programs;
   (void)programs.write("ssh", "#!/bin/sh\necho >>" + (programs / "calls") + "\nexec sleep 1000\n", true);
   const EnvironmentScope path("PATH", programs.path() + ":" + std::getenv("PATH"));
   std::vector<std::future<void>> all;
   for (int i = 0; i < 3; ++i)
     all.push_back(
-        std::async(std::launch::async, [&] { EXPECT_THROW((void)group().makegateway(sshd.spec(openssh)), Error); }));
-  ASSERT_TRUE(eventually([&] { return fs::exists(programs / "calls") && group().size() == 3; }, patience));
+        std::async(std::launch::async, [&] { EXPECT_THROW((void)group().makegateway(patient_spec()), Error); }));
+  const auto calls = [&] {
+    std::error_code not_yet;
+    return fs::file_size(programs / "calls", not_yet);
+  };
+  ASSERT_TRUE(eventually([&] { return calls() == 1 && group().size() == 3; }, patience));
   EXPECT_TRUE(group().terminate(100ms).survivors.empty());
   for (auto& each : all) each.get();
-  EXPECT_EQ(fs::file_size(programs / "calls"), 1U) << "the others were not started any more";
+  EXPECT_EQ(calls(), 1U) << "the others were not started any more";
 }
 
 TEST_F(OpenSsh, what_is_said_of_the_connection_is_not_shared_with_those_that_say_something_else) {

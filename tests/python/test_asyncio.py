@@ -51,8 +51,11 @@ def standing_still(pid):
     """The process is stopped in this block. SIGSTOP is taken by one of its threads; until that one is scheduled
     the others go on, and may read all that is sent."""
     def state_of(thread):
-        with open("/proc/%d/task/%s/stat" % (pid, thread)) as file:
-            return file.read().rpartition(")")[2].split()[0]
+        try:
+            with open("/proc/%d/task/%s/stat" % (pid, thread)) as file:
+                return file.read().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return "T"  # it has ended
 
     os.kill(pid, signal.SIGSTOP)
     try:
