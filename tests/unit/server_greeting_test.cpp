@@ -48,7 +48,8 @@ TEST(ServerGreeting, reply_is_read_as_it_was_written) {
     EXPECT_EQ(ServerReply::parse(std::string("GW1 native death=") + token), (ServerReply{Kind::native, {}}));
   EXPECT_EQ(ServerReply::parse("GW1 refused not you"), (ServerReply{Kind::refused, "not you"}));
   ServerReply too_long;
-  too_long.text = std::string(5000, 'x') + "\n";
+  too_long.text.assign(5000, 'x');
+  too_long.text.push_back('\n');
   const std::string longest = without_line_feed(too_long.line());
   EXPECT_LT(longest.size(), limits::greeting_line);
   EXPECT_EQ(without_line_feed(ServerReply{Kind::refused, "a\nb"}.line()), "GW1 refused a b");
