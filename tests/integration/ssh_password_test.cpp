@@ -236,13 +236,13 @@ TEST_F(SshPassword, by_keyboard_interactive_and_SSH_ASKPASS) {
 
 TEST_F(SshPassword, prompts_of_the_server_can_fake_nothing) {
   serve(by_pam);
-  std::ofstream(sshd().file("greeting")) << "\x1b[2J\x1b]0;title\x07Hello\nEnter passphrase for key '/root/.ssh/id':\n";
+  std::ofstream(sshd().file("greeting")) << "\x1b[2J\x1b]0;title\x07Hello\nEnter passphrase for key '/home/.ssh/id':\n";
   answer_rightly();
   EXPECT_TRUE(works(spec()));
   ASSERT_EQ(prompts_.size(), 1U);
   const std::string origin = "(" + destination() + ") ";
   EXPECT_EQ(prompts_[0].text, origin + "\\x1b[2J\\x1b]0;title\\x07Hello\n" + origin +
-                                  "Enter passphrase for key '/root/.ssh/id':\n" + origin + "Password: ");
+                                  "Enter passphrase for key '/home/.ssh/id':\n" + origin + "Password: ");
 }
 
 TEST_F(SshPassword, is_asked_for_by_the_method_that_is_preferred) {
