@@ -27,6 +27,7 @@
 #include <gangway/limits.hpp>
 
 #include "channels/channel_state.hpp"
+#include "channels/write_pace.hpp"
 #include "channels/write_queue.hpp"
 #include "core/frame_parser.hpp"
 
@@ -88,6 +89,9 @@ class Multiplexer final : private FrameParser::Sink {
   /// Control frames are waiting.
   [[nodiscard]] bool has_control() const noexcept { return !control_.empty() || !credit_due_.empty(); }
   [[nodiscard]] std::size_t queued() const noexcept { return queue_.size() + control_.size(); }
+  /// So many bytes of items are in frames ahead of the wire, where they stand before the next control frame: about as
+  /// much as one write takes. No frame is longer.
+  void limit_ahead(std::size_t size) noexcept { ahead_ = size; }
 
   // --- channels
 
@@ -219,6 +223,7 @@ class Multiplexer final : private FrameParser::Sink {
   ChannelPtr current_channel_;  // an item frame's; none: its payload is dropped
   Bytes current_control_;
 
+  std::size_t ahead_ = WritePace::most;
   WriteQueue queue_;                // cut into frames, in the order of the wire
   std::vector<std::byte> control_;  // control frames, ahead of all items that are not in queue_
   // Channels with credit for their sender. One CREDIT frame each, however long it takes until

@@ -10,10 +10,6 @@ namespace gangway::detail {
 
 namespace {
 
-// Items that are in frames but not on the wire: as much as one write takes. More would
-// only stand before the next control frame.
-constexpr std::size_t queue_high_water = 128 * 1024;
-
 // Below this a copy is cheaper than the book-keeping of a borrowed payload.
 constexpr std::size_t copied_payload = 4 * 1024;
 
@@ -21,7 +17,7 @@ constexpr std::size_t copied_payload = 4 * 1024;
 
 bool Multiplexer::send_now(ChannelState& channel, ItemKind kind, std::span<const std::byte> payload) {
   if (!channel.sendable || !channel.outgoing.empty()) return false;
-  if (payload.size() > limits::frame_sent || queue_.size() >= queue_high_water) return false;
+  if (payload.size() > std::min(limits::frame_sent, ahead_) || queue_.size() >= ahead_) return false;
   const std::uint64_t cost = payload.size() + limits::item_cost;
   if (cost > channel.credit) return false;
   // The control frames so far were asked for before: OPEN must come before the first item.
@@ -101,7 +97,7 @@ std::span<const iovec> Multiplexer::gather(std::span<iovec> pieces) {
 
 // Not before there is room: replies_queued_ counts what the peer does not read.
 void Multiplexer::pump_control() {
-  if (queue_.size() >= queue_high_water) return;
+  if (queue_.size() >= ahead_) return;
   queue_.append(control_);
   control_.clear();
   replies_queued_ = 0;
@@ -118,7 +114,7 @@ void Multiplexer::pump_control() {
 
 void Multiplexer::pump() {
   if (has_control()) pump_control();
-  while (!turns_.empty() && queue_.size() < queue_high_water) {
+  while (!turns_.empty() && queue_.size() < ahead_) {
     const ChannelPtr channel = std::move(turns_.front());
     turns_.pop_front();
     channel->in_turn = false;
@@ -132,7 +128,7 @@ bool Multiplexer::cut_frame(ChannelState& channel) {
   const std::size_t rest = item.size() - item.cut;
   const std::uint64_t extra = item.begun ? 0 : limits::item_cost;
   if (channel.credit < extra + (rest > 0) && settings_.window != 0) return false;
-  const std::uint64_t most = std::min<std::uint64_t>(channel.credit - extra, limits::frame_sent);
+  const std::uint64_t most = std::min<std::uint64_t>({channel.credit - extra, limits::frame_sent, ahead_});
 
   std::array<std::byte, sizeof(std::uint64_t)> prefix;
   std::size_t prefix_size = 0;

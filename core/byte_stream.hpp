@@ -10,11 +10,19 @@
 
 #include <boost/system/error_code.hpp>
 
+#include <cerrno>
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <span>
 
 namespace gangway::detail {
+
+/// What waits behind write(), in this process and in the system's buffers.
+struct Backlog {
+  std::size_t bytes;      // about, and at most: what the stream takes in a tenth of a second
+  bool sent_too = false;  // what was sent, and has not been acknowledged, waits as well
+};
 
 class ByteStream {
  public:
@@ -36,8 +44,17 @@ class ByteStream {
   virtual void wait_readable(ReadyHandler handler) = 0;
   virtual void wait_writable(ReadyHandler handler) = 0;
 
+  /// What may wait of what write() took; none: as much as there is room for. False: it is not up to the stream, as
+  /// for a pipe, which is never slow but for its reader.
+  virtual bool limit_backlog(const std::optional<Backlog>&) noexcept { return false; }
+
   /// Ends both directions. Idempotent.
   virtual void close() noexcept = 0;
 };
+
+/// Of read and write: nothing now, ask again when wait_readable or wait_writable says so.
+[[nodiscard]] inline bool would_block(const boost::system::error_code& error) noexcept {
+  return error.value() == EWOULDBLOCK && error.category() == boost::system::system_category();
+}
 
 }  // namespace gangway::detail

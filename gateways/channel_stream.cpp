@@ -36,7 +36,11 @@ class ChannelStream::Outgoing : public std::enable_shared_from_this<Outgoing> {
   [[nodiscard]] std::size_t room(error_code& error) {
     const std::lock_guard lock(mutex_);
     error = failure_;
-    return most_pending - std::min(pending_, most_pending);
+    return most_ - std::min(pending_, most_);
+  }
+  void limit(std::size_t most) noexcept {
+    const std::lock_guard lock(mutex_);
+    most_ = most;
   }
   void send(ChannelHandle& channel, Bytes piece) {
     const std::size_t size = piece.size();
@@ -50,7 +54,7 @@ class ChannelStream::Outgoing : public std::enable_shared_from_this<Outgoing> {
   }
   void wait(ReadyHandler handler) {
     std::unique_lock lock(mutex_);
-    if (!closed_ && !failure_ && pending_ >= most_pending) {
+    if (!closed_ && !failure_ && pending_ >= most_) {
       writer_ = std::move(handler);
       return;
     }
@@ -72,13 +76,14 @@ class ChannelStream::Outgoing : public std::enable_shared_from_this<Outgoing> {
     std::unique_lock lock(mutex_);
     pending_ -= size;
     if (error && !failure_) failure_ = error;
-    auto writer = pending_ < most_pending || failure_ ? std::exchange(writer_, {}) : ReadyHandler();
+    auto writer = pending_ < most_ || failure_ ? std::exchange(writer_, {}) : ReadyHandler();
     lock.unlock();
     if (writer) call_later(*runtime_, std::move(writer), {});
   }
 
   const std::shared_ptr<Runtime> runtime_;
   std::mutex mutex_;  // guards what follows
+  std::size_t most_ = most_pending;
   std::size_t pending_ = 0;
   error_code failure_;
   ReadyHandler writer_;
@@ -165,6 +170,11 @@ void ChannelStream::wait_readable(ReadyHandler handler) {
 }
 
 void ChannelStream::wait_writable(ReadyHandler handler) { outgoing_->wait(std::move(handler)); }
+
+bool ChannelStream::limit_backlog(const std::optional<Backlog>& most) noexcept {
+  outgoing_->limit(most ? std::min(most->bytes, most_pending) : most_pending);
+  return true;
+}
 
 void ChannelStream::close() noexcept {
   if (std::exchange(closed_, true)) return;

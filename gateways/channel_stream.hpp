@@ -26,6 +26,7 @@ class ChannelStream final : public ByteStream {
   [[nodiscard]] std::size_t write(std::span<const iovec> buffers, boost::system::error_code& error) override;
   void wait_readable(ReadyHandler handler) override;
   void wait_writable(ReadyHandler handler) override;
+  bool limit_backlog(const std::optional<Backlog>& most) noexcept override;
   /// Closes the channel, too.
   void close() noexcept override;
 

@@ -58,7 +58,7 @@ void DeathInquiry::read_stderr() {
     error_code error;
     const std::size_t size = stream_->read({&into, 1}, error);
     text.resize(before + size);
-    if (error == boost::asio::error::would_block || error == boost::asio::error::try_again) {
+    if (would_block(error)) {
       stream_->wait_readable([self = shared_from_this()](error_code) {
         if (self->done_) self->read_stderr();
       });

@@ -16,6 +16,7 @@ void DeferredStream::Door::open(std::unique_ptr<ByteStream> stream) {
     return;
   }
   stream_ = std::move(stream);
+  stream_->limit_backlog(backlog_);
   opened_.store(stream_.get(), std::memory_order_release);
   wake(lock);
 }
@@ -43,7 +44,7 @@ error_code DeferredStream::not_open() const {
 }
 
 void DeferredStream::note_end(error_code error) {
-  if (error == boost::asio::error::would_block || error == boost::asio::error::try_again) return;
+  if (would_block(error)) return;
   if (const auto on_end = std::exchange(observer_.on_end, nullptr)) on_end(error);
 }
 
@@ -90,6 +91,12 @@ void DeferredStream::wait_writable(ReadyHandler handler) {
   } else {
     door_->writer_ = std::move(handler);
   }
+}
+
+bool DeferredStream::limit_backlog(const std::optional<Backlog>& most) noexcept {
+  const std::lock_guard lock(door_->mutex_);
+  door_->backlog_ = most;
+  return !door_->stream_ || door_->stream_->limit_backlog(most);
 }
 
 void DeferredStream::close() noexcept {

@@ -42,6 +42,7 @@ class DeferredStream final : public ByteStream {
     std::mutex mutex_;  // guards what follows until there is a stream; then the connection's does
     std::unique_ptr<ByteStream> stream_;
     std::atomic<ByteStream*> opened_{nullptr};
+    std::optional<Backlog> backlog_;  // for the stream that comes
     boost::system::error_code failed_;
     bool closed_ = false;
     ReadyHandler reader_;
@@ -56,6 +57,7 @@ class DeferredStream final : public ByteStream {
   [[nodiscard]] std::size_t write(std::span<const iovec> buffers, boost::system::error_code& error) override;
   void wait_readable(ReadyHandler handler) override;
   void wait_writable(ReadyHandler handler) override;
+  bool limit_backlog(const std::optional<Backlog>& most) noexcept override;
   void close() noexcept override;
 
  private:

@@ -91,6 +91,7 @@ FdStream::FdStream(boost::asio::io_context& io, FileDescriptor read_end, FileDes
     : read_end_(io),
       write_end_(io),
       held_(std::move(held)),
+      backlog_(write_end.get()),
       broken_pipe_(is_socket(write_end.get())        ? BrokenPipe::no_signal_flag
                    : held_ || ignores_broken_pipes() ? BrokenPipe::no_signal
                                                      : BrokenPipe::block_signal) {
@@ -136,6 +137,10 @@ void FdStream::wait_readable(ReadyHandler handler) {
 
 void FdStream::wait_writable(ReadyHandler handler) {
   write_end_.async_wait(stream_descriptor::wait_write, std::move(handler));
+}
+
+bool FdStream::limit_backlog(const std::optional<Backlog>& most) noexcept {
+  return backlog_.limit(write_end_.native_handle(), most);
 }
 
 void FdStream::close() noexcept {

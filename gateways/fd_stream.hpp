@@ -11,6 +11,7 @@
 
 #include "core/byte_stream.hpp"
 #include "core/file_descriptor.hpp"
+#include "gateways/socket_backlog.hpp"
 
 namespace gangway::detail {
 
@@ -27,6 +28,7 @@ class FdStream final : public ByteStream {
   [[nodiscard]] std::size_t write(std::span<const iovec> buffers, boost::system::error_code& error) override;
   void wait_readable(ReadyHandler handler) override;
   void wait_writable(ReadyHandler handler) override;
+  bool limit_backlog(const std::optional<Backlog>& most) noexcept override;
   void close() noexcept override;
 
  private:
@@ -35,6 +37,7 @@ class FdStream final : public ByteStream {
   boost::asio::posix::stream_descriptor read_end_;
   boost::asio::posix::stream_descriptor write_end_;
   FileDescriptor held_;
+  SocketBacklog backlog_;
   // How to be told of a broken pipe by EPIPE alone: sockets can be asked; on a pipe SIGPIPE
   // must be blocked meanwhile (three more system calls, 0.4 us), unless the program ignores
   // it anyway or the pipe cannot break.

@@ -110,16 +110,15 @@ void PopenProcess::poll() {
     const std::lock_guard lock(mutex_);
     if (child_ && child_.has_ended()) {
       child_.signal_group(SIGKILL);  // what the keeper may have left in its own group
-      end_worker_group();
       const auto status = child_.try_reap();
+      if (status && status->signal) end_worker_group();
       if (status && status->signal == SIGKILL && !killed_here_ && oom_kills_before_)
         out_of_memory_ = oom_kills() > oom_kills_before_;
     }
     if (!child_.status()) return;
-    if (!worker_ended()) {  // the keeper was killed: the agent is about to end
-      if (watch_for(worker_.get())) return wait_for_exit();
-      worker_.reset();  // no descriptors: nobody waits for it
-    }
+    // The keeper was killed: the agent is about to end.
+    if (!worker_ended() && watch_for(worker_.get())) return wait_for_exit();
+    worker_.reset();  // nobody asks for its number any more; without descriptors nobody waits for it either
   }
   if (!again()) finish();
 }

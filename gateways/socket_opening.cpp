@@ -19,10 +19,6 @@ using boost::system::error_code;
 
 namespace {
 
-bool would_block(const error_code& error) {
-  return error == boost::asio::error::would_block || error == boost::asio::error::try_again;
-}
-
 std::string hint_for(int number, const SocketAddress& address) {
   if (number == ECONNREFUSED || number == ENOENT)
     return address.is_unix() ? "; is a gwserver running there?" : "; is a server running there?";
@@ -150,6 +146,7 @@ void SocketOpening::write_more() {
     }
     // It may have said why before it closed.
     if (error && step_ == Step::reply) return read_reply();
+    if (error && step_ == Step::done) break;  // an agent that has ended at once: its connection finds out how
     if (error) return on_unreadable(error);
   }
   std::exchange(written_, nullptr)();

@@ -1,47 +1,78 @@
 #include "gateways/stream_bridge.hpp"
 
-#include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
+
+#include <utility>
 
 namespace gangway::detail {
 
+using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
+
 namespace {
 
-constexpr int rounds_in_a_row = 16;  // then others have a turn
+constexpr int rounds_in_a_row = 8;  // then others have a turn
 
 }  // namespace
 
+StreamBridge::StreamBridge(std::unique_ptr<ByteStream> a, std::unique_ptr<ByteStream> b, std::function<void()> on_end)
+    : streams_{std::move(a), std::move(b)},
+      directions_{Direction(*streams_[0], *streams_[1]), Direction(*streams_[1], *streams_[0])},
+      on_end_(std::move(on_end)) {
+  for (Direction& direction : directions_) direction.limit_backlog();
+}
+
+void StreamBridge::Direction::limit_backlog() noexcept {
+  if (!to.limit_backlog(pace->backlog())) pace.reset();
+}
+
 void StreamBridge::start(boost::asio::io_context& io) {
-  for (const std::size_t from : {0, 1}) boost::asio::post(io, [self = shared_from_this(), from] { self->move(from); });
+  for (Direction& direction : directions_)
+    boost::asio::post(io, [self = shared_from_this(), &direction] { self->move(direction); });
 }
 
-void StreamBridge::move(std::size_t from) {
-  ByteStream& source = *streams_[from];
-  ByteStream& target = *streams_[1 - from];
-  Waiting& waiting = waiting_[from];
-  const auto again = [self = shared_from_this(), from](boost::system::error_code error) {
-    if (!error) self->move(from);
+void StreamBridge::move(Direction& direction) {
+  const auto again = [self = shared_from_this(), &direction](error_code error) {
+    if (!error) self->move(direction);
   };
-  for (int round = 0; !over_ && round < rounds_in_a_row; ++round) {
-    boost::system::error_code error;
-    if (waiting.begin == waiting.end) {
-      waiting.begin = waiting.end = 0;
-      const iovec room{waiting.bytes.data(), waiting.bytes.size()};
-      waiting.end = source.read({&room, 1}, error);
-      if (error == boost::asio::error::would_block) return source.wait_readable(again);
-      if (error || waiting.end == 0) return end();
+  std::size_t written = 0;
+  for (int rounds = 0; !over_;) {
+    error_code error;
+    if (direction.begin < direction.end) {
+      const iovec from{direction.bytes.data() + direction.begin, direction.end - direction.begin};
+      const std::size_t size = direction.to.write({&from, 1}, error);
+      if (would_block(error)) return wait_writable(direction, written);
+      if (error) return close();
+      direction.begin += size;
+      written += size;
+      continue;
     }
-    const iovec bytes{waiting.bytes.data() + waiting.begin, waiting.end - waiting.begin};
-    waiting.begin += target.write({&bytes, 1}, error);
-    if (error == boost::asio::error::would_block) return target.wait_writable(again);
-    if (error) return end();
+    if (direction.pace && !direction.pace->is_fast() && written >= direction.pace->limit())
+      return wait_writable(direction, written);
+    if (++rounds > rounds_in_a_row) return direction.from.wait_readable(again);
+    const iovec into{direction.bytes.data(), direction.pace ? direction.pace->limit() : WritePace::most};
+    direction.begin = 0;
+    direction.end = direction.from.read({&into, 1}, error);
+    if (would_block(error)) return direction.from.wait_readable(again);
+    if (error) return close();
+    // The end: what the other stream still holds goes out first.
+    if (direction.end == 0)
+      return direction.to.wait_writable([self = shared_from_this()](error_code) { self->close(); });
   }
-  if (!over_) (waiting.begin == waiting.end ? source.wait_readable(again) : target.wait_writable(again));
 }
 
-void StreamBridge::end() noexcept {
-  over_ = true;
+void StreamBridge::wait_writable(Direction& direction, std::size_t written) {
+  direction.to.wait_writable([self = shared_from_this(), &direction, written, since = Clock::now()](error_code error) {
+    if (error) return;
+    if (direction.pace && direction.pace->observe(written, Clock::now() - since)) direction.limit_backlog();
+    self->move(direction);
+  });
+}
+
+void StreamBridge::close() noexcept {
+  if (std::exchange(over_, true)) return;
   for (const auto& stream : streams_) stream->close();
+  if (const auto on_end = std::exchange(on_end_, nullptr)) on_end();
 }
 
 }  // namespace gangway::detail

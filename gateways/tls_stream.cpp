@@ -102,10 +102,6 @@ SslContext make_context(TlsStream::Role role) {
   return context;
 }
 
-bool would_block(const error_code& error) {
-  return error == boost::asio::error::would_block || error == boost::asio::error::try_again;
-}
-
 }  // namespace
 
 class TlsStream::State : public std::enable_shared_from_this<State> {
@@ -173,7 +169,7 @@ class TlsStream::State : public std::enable_shared_from_this<State> {
     const std::lock_guard lock(mutex_);
     error = flush();
     if (error) return 0;
-    if (out_.size() - sent_ >= held_below) {
+    if (out_.size() - sent_ >= held_) {
       error = boost::asio::error::would_block;
       return 0;
     }
@@ -181,7 +177,7 @@ class TlsStream::State : public std::enable_shared_from_this<State> {
     std::array<char, record> gathered;  // small pieces share a record
     std::size_t piece = 0;
     std::size_t offset = 0;
-    while (piece < buffers.size() && out_.size() - sent_ < held_below) {
+    while (piece < buffers.size() && out_.size() - sent_ < held_) {
       std::size_t size = 0;
       while (piece < buffers.size() && size < gathered.size()) {
         const std::size_t step = std::min(buffers[piece].iov_len - offset, gathered.size() - size);
@@ -218,10 +214,18 @@ class TlsStream::State : public std::enable_shared_from_this<State> {
 
   void wait_writable(ReadyHandler handler) {
     const std::lock_guard lock(mutex_);
-    if (sent_ < out_.size() && !closed_)
-      writer_ = std::move(handler);
-    else
+    if (closed_) {
       boost::asio::post(io_, [handler = std::move(handler)] { handler({}); });
+    } else {
+      writer_ = std::move(handler);
+      wait_below();
+    }
+  }
+
+  bool limit_backlog(const std::optional<Backlog>& most) noexcept {
+    const std::lock_guard lock(mutex_);
+    held_ = most ? 1 : held_below;
+    return below_->limit_backlog(most);
   }
 
   void close() noexcept {
@@ -342,8 +346,9 @@ class TlsStream::State : public std::enable_shared_from_this<State> {
   Ssl ssl_;
   std::vector<unsigned char> out_;  // encrypted, sent up to sent_
   std::size_t sent_ = 0;
-  bool starved_ = false;  // nothing to decrypt, and nothing below
-  bool waiting_ = false;  // to write below
+  std::size_t held_ = held_below;  // when so much waits here, the next write waits, too
+  bool starved_ = false;           // nothing to decrypt, and nothing below
+  bool waiting_ = false;           // to write below
   bool closed_ = false;
   ReadyHandler writer_;
   std::function<void(std::string)> shaken_;  // during the handshake
@@ -366,6 +371,7 @@ std::size_t TlsStream::write(std::span<const iovec> buffers, error_code& error) 
 }
 void TlsStream::wait_readable(ReadyHandler handler) { state_->wait_readable(std::move(handler)); }
 void TlsStream::wait_writable(ReadyHandler handler) { state_->wait_writable(std::move(handler)); }
+bool TlsStream::limit_backlog(const std::optional<Backlog>& most) noexcept { return state_->limit_backlog(most); }
 void TlsStream::close() noexcept { state_->close(); }
 
 }  // namespace gangway::detail

@@ -38,6 +38,7 @@ class TlsStream final : public ByteStream {
   [[nodiscard]] std::size_t write(std::span<const iovec> buffers, boost::system::error_code& error) override;
   void wait_readable(ReadyHandler handler) override;
   void wait_writable(ReadyHandler handler) override;
+  bool limit_backlog(const std::optional<Backlog>& most) noexcept override;
   void close() noexcept override;
 
  private:

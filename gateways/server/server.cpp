@@ -11,6 +11,7 @@
 #include "core/escape.hpp"
 #include "gateways/fd_stream.hpp"
 #include "gateways/line_writer.hpp"
+#include "gateways/stream_bridge.hpp"
 
 namespace gangway::detail {
 
@@ -220,11 +221,11 @@ void Server::serve(Id id, Session& session, const std::optional<ServerRequest>& 
   if (session.encrypted()) {
     FileDescriptor second(::fcntl(ours.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
     auto inner = std::make_unique<FdStream>(io_, std::move(ours), std::move(second));
-    relays_[id] = std::make_shared<Relay>(std::move(stream), std::move(inner), [this, id] {
-      relays_.erase(id);
+    bridges_[id] = std::make_shared<StreamBridge>(std::move(stream), std::move(inner), [this, id] {
+      bridges_.erase(id);
       end_if_done();
     });
-    relays_[id]->start();
+    bridges_[id]->start(io_);
   } else {
     stream->close();  // the connection is the agent's alone
   }
@@ -259,11 +260,11 @@ void Server::on_exit(Id id) {
               (status && !status->success() ? ": " + record.summary() : ""));
   agents_.erase(found);
   questions_.died(id, std::move(record));
-  if (relays_.contains(id)) {  // what it wrote last is still under way
+  if (bridges_.contains(id)) {  // what it wrote last is still under way
     const auto patience = std::make_shared<boost::asio::steady_timer>(io_, last_words_patience);
     patience->async_wait([this, id, patience](error_code) {
-      const auto relay = relays_.find(id);
-      if (relay != relays_.end()) std::shared_ptr(relay->second)->close();
+      const auto bridge = bridges_.find(id);
+      if (bridge != bridges_.end()) std::shared_ptr(bridge->second)->close();
     });
   }
   starter_.prepare();
@@ -313,7 +314,7 @@ void Server::stop() {
 }
 
 void Server::end_if_done() {
-  if (!closed_ || !agents_.empty() || ((!relays_.empty() || questions_.answering()) && !stopping_)) return;
+  if (!closed_ || !agents_.empty() || ((!bridges_.empty() || questions_.answering()) && !stopping_)) return;
   patience_.cancel();
   signals_.cancel();
   starter_.close();

@@ -22,12 +22,13 @@
 #include "gateways/server/listener.hpp"
 #include "gateways/server/options.hpp"
 #include "gateways/server/questions.hpp"
-#include "gateways/server/relay.hpp"
 #include "gateways/server/served_agent.hpp"
 #include "gateways/server/session.hpp"
 #include "gateways/server/watchdog.hpp"
 
 namespace gangway::detail {
+
+class StreamBridge;
 
 class Server {
  public:
@@ -78,7 +79,7 @@ class Server {
   Id next_id_ = 1;
   std::map<Id, std::shared_ptr<Session>> sessions_;  // that have no agent yet
   std::map<Id, std::unique_ptr<ServedAgent>> agents_;
-  std::map<Id, std::shared_ptr<Relay>> relays_;  // of encrypted connections
+  std::map<Id, std::shared_ptr<StreamBridge>> bridges_;  // of encrypted connections
   Questions questions_;
   boost::asio::signal_set signals_;
   boost::asio::steady_timer patience_;

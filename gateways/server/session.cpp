@@ -24,10 +24,6 @@ namespace {
 // The first bytes come together as a rule; when they do not, this is how often we look.
 constexpr std::chrono::milliseconds look_again{5};
 
-bool would_block(const error_code& error) {
-  return error == boost::asio::error::would_block || error == boost::asio::error::try_again;
-}
-
 FileDescriptor copy_of(const FileDescriptor& socket) {
   FileDescriptor copy(::fcntl(socket.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
   if (!copy) throw_error(last_os_error(), "no descriptor left");

@@ -502,6 +502,19 @@ TEST(Multiplexer, control_frames_go_ahead_of_waiting_items) {
   EXPECT_LT(before, 256 * 1024U);  // what was cut into frames already
 }
 
+TEST(Multiplexer, no_more_than_the_limit_stands_before_a_control_frame) {
+  Machine at(Side::controller, limits::window);
+  at.machine.limit_ahead(4096);
+  const auto channel = at.machine.open();
+  EXPECT_FALSE(at.machine.send_now(*channel, ItemKind::bytes, pattern(4097)));
+  Send large(ItemKind::bytes, pattern(1 << 20));
+  at.machine.send(channel, large);
+  (void)at.output(50'000);
+  at.machine.ping(5);
+  const Bytes rest = at.output();
+  EXPECT_LT(rest.view().find(frame(ControlKind::ping, 0, number(5)).view()), 2 * 4096U);
+}
+
 TEST(Multiplexer, OPEN_comes_before_the_first_item_however_it_is_sent) {
   Machine at(Side::controller, window);
   const auto a = at.machine.open();
