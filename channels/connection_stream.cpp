@@ -16,8 +16,8 @@ using boost::system::error_code;
 namespace {
 
 // Sends are written at once, one write each, as long as so many take so long, or there is a pause
-// between them: a task that sends and crashes loses none of them. A flood of more than 50,000 a second
-// is coalesced, which is what makes it faster than one write per item.
+// between them: a task that sends and crashes loses none of them, but on a line whose pace is bounded. A flood of more
+// than 50,000 a second is coalesced, which is what makes it faster than one write per item.
 constexpr int direct_writes_in_a_row = 32;
 constexpr std::chrono::microseconds direct_writes_time{640};
 constexpr std::size_t coalesced_write = 32 * 1024;
@@ -208,6 +208,7 @@ void Connection::wait_writable() {
   runtime_->keep_going();
 }
 
+// While there is a pace.
 void Connection::limit_backlog() noexcept {
   if (!stream_->limit_backlog(pace_->backlog())) pace_.reset();
   machine_.limit_ahead(pace_ ? pace_->limit() : WritePace::most);

@@ -2,7 +2,7 @@
 // next control frame; on a slow line more than that would hold it up for as long as the line needs for it.
 //
 // No I/O, no clock: whoever writes waits for the stream when it is full, and after each limit(), and tells how long
-// that took. A stream counts as fast until that was found out.
+// that took.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,11 @@ namespace gangway::detail {
 
 class WritePace {
  public:
+  /// A smaller one takes more of a slow line for headers and less of its time: 4 KiB are half a second at 64 kbit/s.
   static constexpr std::size_t least = 4 * 1024;
+  /// As long as nothing is known: a second at 64 kbit/s.
   static constexpr std::size_t first = 8 * 1024;
+  /// As much as one write takes of a fast stream; more would only stand before control frames.
   static constexpr std::size_t most = 128 * 1024;
 
   [[nodiscard]] std::size_t limit() const noexcept { return is_known() ? limit_ : std::min(limit_, first); }
@@ -31,6 +34,7 @@ class WritePace {
   /// So much was written, and then the stream took nothing more for so long. True when limit and backlog are other
   /// ones now.
   [[nodiscard]] bool observe(std::size_t written, std::chrono::nanoseconds waited) noexcept {
+    if (seen_ == 0 && written == 0) return false;  // it was not there yet
     const std::size_t limit_before = limit_;
     const bool known_before = is_known();
     const double forgotten = std::min(1.0, std::chrono::duration<double>(waited).count());

@@ -1,7 +1,7 @@
 // The one door between a connection and whatever carries its bytes: pipes, a socket, an
 // ssh channel, a test's script.
 //
-// Thread rule: read, write and close are called with the connection's mutex held, by one
+// Thread rule: read, write, limit_backlog and close are called with the connection's mutex held, by one
 // thread at a time; none of them blocks. The wait_* handlers run on the thread that leads
 // the runtime, without any lock.
 #pragma once
@@ -20,7 +20,7 @@ namespace gangway::detail {
 
 /// What waits behind write(), in this process and in the system's buffers.
 struct Backlog {
-  std::size_t bytes;      // about, and at most: what the stream takes in a tenth of a second
+  std::size_t bytes;      // about as many as the stream takes in a tenth of a second
   bool sent_too = false;  // what was sent, and has not been acknowledged, waits as well
 };
 

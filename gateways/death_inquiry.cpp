@@ -1,6 +1,5 @@
 #include "gateways/death_inquiry.hpp"
 
-#include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 
 #include <utility>

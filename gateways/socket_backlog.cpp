@@ -5,6 +5,11 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <utility>
+
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
 
 namespace gangway::detail {
 
@@ -16,24 +21,13 @@ bool get(int fd, int level, int option, Value& value) noexcept {
   return ::getsockopt(fd, level, option, &value, &size) == 0;
 }
 
-void set(int fd, int level, int option, int value) noexcept {
-  (void)::setsockopt(fd, level, option, &value, sizeof value);
+bool set(int fd, int level, int option, int value) noexcept {
+  return ::setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
 // The system doubles what it is told, for its own records.
 void set_buffer(int fd, double size) noexcept {
   set(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(std::clamp(size, 1.0, 1e9)));
-}
-
-// What has not been sent, and, if that is wanted, what has not been acknowledged: twice what is under way on a line of
-// that pace that nobody else uses. `bytes` are those of a tenth of a second.
-void limit_tcp(int fd, const std::optional<Backlog>& most) noexcept {
-  set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, most ? static_cast<int>(most->bytes) : -1);
-  tcp_info info{};
-  if (most && most->sent_too && get(fd, IPPROTO_TCP, TCP_INFO, info))
-    set_buffer(fd, static_cast<double>(most->bytes) * (1 + 2 * 10 * 1e-6 * info.tcpi_min_rtt));
-  else
-    set(fd, SOL_SOCKET, SO_BUF_LOCK, 0);  // the system's own affair again
 }
 
 }  // namespace
@@ -45,10 +39,28 @@ SocketBacklog::SocketBacklog(int fd) noexcept {
   if (domain == AF_INET || domain == AF_INET6) kind_ = Kind::tcp;
 }
 
-bool SocketBacklog::limit(int fd, const std::optional<Backlog>& most) const noexcept {
+bool SocketBacklog::limit(int fd, const std::optional<Backlog>& most) noexcept {
   if (kind_ == Kind::unix_socket) set_buffer(fd, most ? static_cast<double>(most->bytes) : buffer_ / 2.0);
   if (kind_ == Kind::tcp) limit_tcp(fd, most);
   return kind_ != Kind::none;
+}
+
+// What has not been sent, and, if that is wanted, what has not been acknowledged: twice what is under way on a line of
+// that pace that nobody else uses. `bytes` are those of a tenth of a second. The shortest round trip ever: that of the
+// last minutes, which the system knows, contains what our own bytes wait for.
+void SocketBacklog::limit_tcp(int fd, const std::optional<Backlog>& most) noexcept {
+  set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, most ? static_cast<int>(most->bytes) : 0);  // 0: the system's own
+  if (!most || !most->sent_too) {
+    // Before Linux 5.14 what was set stays set: as much as is allowed, then.
+    if (std::exchange(buffer_is_ours_, false) && !set(fd, SOL_SOCKET, SO_BUF_LOCK, 0)) set_buffer(fd, 1e9);
+    return;
+  }
+  tcp_info info{};
+  constexpr auto none = ~decltype(info.tcpi_min_rtt){0};
+  if (get(fd, IPPROTO_TCP, TCP_INFO, info) && info.tcpi_min_rtt != none && info.tcpi_min_rtt != 0)
+    shortest_trip_ = std::min(1e-6 * info.tcpi_min_rtt, shortest_trip_.value_or(1e9));
+  set_buffer(fd, static_cast<double>(most->bytes) * (1 + 2 * 10 * shortest_trip_.value_or(1)));
+  buffer_is_ours_ = true;
 }
 
 }  // namespace gangway::detail

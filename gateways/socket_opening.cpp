@@ -1,6 +1,5 @@
 #include "gateways/socket_opening.hpp"
 
-#include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 
 #include <utility>

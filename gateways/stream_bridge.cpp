@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include <chrono>
 #include <utility>
 
 namespace gangway::detail {
@@ -15,11 +16,15 @@ constexpr int rounds_in_a_row = 8;  // then others have a turn
 
 }  // namespace
 
-StreamBridge::StreamBridge(std::unique_ptr<ByteStream> a, std::unique_ptr<ByteStream> b, std::function<void()> on_end)
-    : streams_{std::move(a), std::move(b)},
-      directions_{Direction(*streams_[0], *streams_[1]), Direction(*streams_[1], *streams_[0])},
+StreamBridge::StreamBridge(std::unique_ptr<ByteStream> far, std::unique_ptr<ByteStream> near,
+                           std::function<void()> on_end)
+    : far_(std::move(far)),
+      near_(std::move(near)),
+      to_far_(*near_, *far_),
+      to_near_(*far_, *near_),
       on_end_(std::move(on_end)) {
-  for (Direction& direction : directions_) direction.limit_backlog();
+  to_far_.pace.emplace();
+  to_far_.limit_backlog();
 }
 
 void StreamBridge::Direction::limit_backlog() noexcept {
@@ -27,43 +32,46 @@ void StreamBridge::Direction::limit_backlog() noexcept {
 }
 
 void StreamBridge::start(boost::asio::io_context& io) {
-  for (Direction& direction : directions_)
-    boost::asio::post(io, [self = shared_from_this(), &direction] { self->move(direction); });
+  for (Direction* const direction : {&to_far_, &to_near_})
+    boost::asio::post(io, [self = shared_from_this(), direction] { self->move(*direction); });
 }
 
 void StreamBridge::move(Direction& direction) {
   const auto again = [self = shared_from_this(), &direction](error_code error) {
-    if (!error) self->move(direction);
+    if (error) return self->close();
+    self->move(direction);
   };
-  std::size_t written = 0;
+  const bool paced = direction.pace && !direction.pace->is_fast();
   for (int rounds = 0; !over_;) {
     error_code error;
     if (direction.begin < direction.end) {
       const iovec from{direction.bytes.data() + direction.begin, direction.end - direction.begin};
       const std::size_t size = direction.to.write({&from, 1}, error);
-      if (would_block(error)) return wait_writable(direction, written);
+      if (would_block(error)) return wait_writable(direction);
       if (error) return close();
       direction.begin += size;
-      written += size;
+      direction.written += size;
       continue;
     }
-    if (direction.pace && !direction.pace->is_fast() && written >= direction.pace->limit())
-      return wait_writable(direction, written);
+    if (paced && direction.written >= direction.pace->limit()) return wait_writable(direction);
+    if (!paced) direction.written = 0;
     if (++rounds > rounds_in_a_row) return direction.from.wait_readable(again);
     const iovec into{direction.bytes.data(), direction.pace ? direction.pace->limit() : WritePace::most};
     direction.begin = 0;
     direction.end = direction.from.read({&into, 1}, error);
     if (would_block(error)) return direction.from.wait_readable(again);
     if (error) return close();
-    // The end: what the other stream still holds goes out first.
-    if (direction.end == 0)
-      return direction.to.wait_writable([self = shared_from_this()](error_code) { self->close(); });
+    if (direction.end > 0) continue;
+    // The end. What the far stream still holds goes out first; what the near one was given is the system's.
+    if (&direction == &to_near_) return close();
+    return direction.to.wait_writable([self = shared_from_this()](error_code) { self->close(); });
   }
 }
 
-void StreamBridge::wait_writable(Direction& direction, std::size_t written) {
-  direction.to.wait_writable([self = shared_from_this(), &direction, written, since = Clock::now()](error_code error) {
-    if (error) return;
+void StreamBridge::wait_writable(Direction& direction) {
+  direction.to.wait_writable([self = shared_from_this(), &direction, since = Clock::now()](error_code error) {
+    if (error) return self->close();
+    const std::size_t written = std::exchange(direction.written, 0);
     if (direction.pace && direction.pace->observe(written, Clock::now() - since)) direction.limit_backlog();
     self->move(direction);
   });
@@ -71,7 +79,8 @@ void StreamBridge::wait_writable(Direction& direction, std::size_t written) {
 
 void StreamBridge::close() noexcept {
   if (std::exchange(over_, true)) return;
-  for (const auto& stream : streams_) stream->close();
+  far_->close();
+  near_->close();
   if (const auto on_end = std::exchange(on_end_, nullptr)) on_end();
 }
 

@@ -1,5 +1,5 @@
-// Carries bytes both ways between two byte streams, until one of them ends. Each direction holds no more than
-// the other side takes in a tenth of a second (WritePace).
+// Carries bytes both ways between a stream that may be slow and one on this machine, until one of them ends. What waits
+// for the former is bounded by its pace (WritePace).
 //
 // Thread rule: start() is called by any thread; everything else happens on the leading thread.
 #pragma once
@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include <array>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,7 +20,7 @@ namespace gangway::detail {
 class StreamBridge : public std::enable_shared_from_this<StreamBridge> {
  public:
   /// `on_end` once, when both are closed.
-  StreamBridge(std::unique_ptr<ByteStream> a, std::unique_ptr<ByteStream> b, std::function<void()> on_end = {});
+  StreamBridge(std::unique_ptr<ByteStream> far, std::unique_ptr<ByteStream> near, std::function<void()> on_end = {});
 
   /// It lives until both streams are closed, which it does itself in the end.
   void start(boost::asio::io_context& io);
@@ -32,15 +33,18 @@ class StreamBridge : public std::enable_shared_from_this<StreamBridge> {
 
     ByteStream& from;
     ByteStream& to;
-    std::optional<WritePace> pace{std::in_place};  // of `to`; none: it has none
-    std::size_t begin = 0, end = 0;                // read, and not yet written
+    std::optional<WritePace> pace;   // of `to`, if it may be slow
+    std::size_t written = 0;         // since `to` was last asked whether it takes more
+    std::size_t begin = 0, end = 0;  // read, and not yet written
     std::array<char, WritePace::most> bytes;
   };
   void move(Direction& direction);
-  void wait_writable(Direction& direction, std::size_t written);
+  void wait_writable(Direction& direction);
 
-  const std::array<std::unique_ptr<ByteStream>, 2> streams_;
-  std::array<Direction, 2> directions_;
+  const std::unique_ptr<ByteStream> far_;
+  const std::unique_ptr<ByteStream> near_;
+  Direction to_far_;
+  Direction to_near_;
   std::function<void()> on_end_;
   bool over_ = false;
 };

@@ -169,7 +169,7 @@ class TlsStream::State : public std::enable_shared_from_this<State> {
     const std::lock_guard lock(mutex_);
     error = flush();
     if (error) return 0;
-    if (out_.size() - sent_ >= held_) {
+    if (out_.size() - sent_ >= hold_below_) {
       error = boost::asio::error::would_block;
       return 0;
     }
@@ -177,7 +177,7 @@ class TlsStream::State : public std::enable_shared_from_this<State> {
     std::array<char, record> gathered;  // small pieces share a record
     std::size_t piece = 0;
     std::size_t offset = 0;
-    while (piece < buffers.size() && out_.size() - sent_ < held_) {
+    while (piece < buffers.size() && out_.size() - sent_ < hold_below_) {
       std::size_t size = 0;
       while (piece < buffers.size() && size < gathered.size()) {
         const std::size_t step = std::min(buffers[piece].iov_len - offset, gathered.size() - size);
@@ -224,7 +224,7 @@ class TlsStream::State : public std::enable_shared_from_this<State> {
 
   bool limit_backlog(const std::optional<Backlog>& most) noexcept {
     const std::lock_guard lock(mutex_);
-    held_ = most ? 1 : held_below;
+    hold_below_ = most ? 1 : held_below;
     return below_->limit_backlog(most);
   }
 
@@ -346,9 +346,9 @@ class TlsStream::State : public std::enable_shared_from_this<State> {
   Ssl ssl_;
   std::vector<unsigned char> out_;  // encrypted, sent up to sent_
   std::size_t sent_ = 0;
-  std::size_t held_ = held_below;  // when so much waits here, the next write waits, too
-  bool starved_ = false;           // nothing to decrypt, and nothing below
-  bool waiting_ = false;           // to write below
+  std::size_t hold_below_ = held_below;  // when so much waits here, the next write waits, too
+  bool starved_ = false;                 // nothing to decrypt, and nothing below
+  bool waiting_ = false;                 // to write below
   bool closed_ = false;
   ReadyHandler writer_;
   std::function<void(std::string)> shaken_;  // during the handshake

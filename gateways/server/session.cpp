@@ -2,8 +2,6 @@
 
 #include <sys/socket.h>
 
-#include <boost/asio/error.hpp>
-
 #include <array>
 #include <utility>
 

@@ -1,7 +1,9 @@
 // Rows C of the catalogue that need a network: packets that do not arrive, or late.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <fstream>
 #include <future>
 #include <optional>
@@ -112,8 +114,8 @@ TEST_F(Networks, C5_lost_packets_change_nothing) {
   EXPECT_GT(network().dropped("INPUT") + network().dropped("OUTPUT"), 0);
 }
 
-// Bulk both ways, as much as the window takes: 16 s of it are soon queued. What stands before a ping is bounded as
-// soon as the line is known to be slow, which takes some seconds.
+// Bulk both ways, as much as the window takes. What stands before a ping is bounded as soon as the line is known to be
+// slow, which takes some seconds.
 TEST_F(Networks, C7_slow_line_lets_control_frames_through) {
   if (!network().slow_down("64kbit")) GTEST_SKIP() << "no tc with tbf";
   Gateway gateway = group().makegateway(serve("15"));

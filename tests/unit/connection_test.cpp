@@ -418,6 +418,23 @@ TEST_F(ConnectedTest, both_sides_send_and_nobody_receives) {
   }
 }
 
+// A socket of which nothing is known yet.
+TEST_F(ConnectedTest, items_that_are_larger_than_what_is_written_ahead_need_no_waiting) {
+  connect();
+  auto [here, there] = channel();
+  const Bytes item = pattern(20'000);
+  EXPECT_TRUE(here.try_send(item));
+  EXPECT_EQ(there.receive<Bytes>(patience), item);
+  std::promise<void> sent;
+  boost::asio::post(runtime->io(), [&, &sender = here] {
+    EXPECT_NO_THROW(sender.send(item));
+    sent.set_value();
+  });
+  runtime->keep_going();
+  sent.get_future().wait();
+  EXPECT_EQ(there.receive<Bytes>(patience), item);
+}
+
 // What a program has sent arrives while it does something else.
 TEST_F(ConnectedTest, a_flood_that_filled_the_stream_goes_out_while_nobody_waits) {
   connect(0, Carrier::pipes);

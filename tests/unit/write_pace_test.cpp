@@ -66,7 +66,8 @@ TEST(WritePace, a_line_that_becomes_slow_is_found_out_and_one_that_recovers_too)
 
 TEST(WritePace, what_was_written_before_counts_as_waiting_only) {
   WritePace pace;
-  (void)pace.observe(0, 300ms);
+  EXPECT_FALSE(pace.observe(0, 5s));  // there was no stream yet
+  (void)pace.observe(1000, 300ms);
   EXPECT_EQ(pace.limit(), WritePace::first);
   EXPECT_FALSE(pace.backlog()->sent_too);
   EXPECT_TRUE(pace.observe(0, 5s));
