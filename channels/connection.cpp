@@ -1,6 +1,5 @@
 #include "channels/connection.hpp"
 
-#include <algorithm>
 #include <utility>
 
 #include "channels/callback_scope.hpp"
@@ -8,8 +7,6 @@
 #include "core/trace.hpp"
 
 namespace gangway::detail {
-
-using boost::system::error_code;
 
 Connection::Connection(std::shared_ptr<Runtime> runtime, std::unique_ptr<ByteStream> stream,
                        const Multiplexer::Settings& settings)

@@ -228,7 +228,6 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   [[nodiscard]] bool drained();
 
  private:
-  void send_copy(const ChannelPtr& channel, const EncodedItem& item);
   PendingSend send_detached(const ChannelPtr& channel, std::shared_ptr<DetachedSend> send);
   struct Request;  // a ping, a status or stacks under way
   class BlockingSend;

@@ -64,18 +64,14 @@ bool Connection::try_send(const ChannelPtr& channel, const EncodedItem& item) {
     output_added();
     return true;
   }
-  // A larger one goes on its own, if the peer has room for all of it.
-  if (writing_ || !machine_.has_room(*channel, item.size())) return false;
-  send_copy(channel, item);
-  return true;
-}
-
-void Connection::send_copy(const ChannelPtr& channel, const EncodedItem& item) {
+  // A larger one goes on its own, copied, if the peer has room for all of it.
+  if (item.size() <= limits::frame_sent || writing_ || !machine_.has_room(*channel, item.size())) return false;
   const auto send = std::make_shared<DetachedSend>(item.kind, item.joined(), nullptr);
   send->keep(send);
   machine_.send(channel, *send);
   write_out();
   runtime_->keep_going();
+  return true;
 }
 
 void Connection::send(const ChannelPtr& channel, const EncodedItem& item, Deadline deadline) {
@@ -87,9 +83,6 @@ void Connection::send(const ChannelPtr& channel, const EncodedItem& item, Deadli
     output_added();
     return;
   }
-  // A small one needs no waiting, however little is written ahead on this line.
-  const bool small = item.size() <= limits::frame_sent && machine_.has_room(*channel, item.size());
-  if (small && Runtime::in_handler()) return send_copy(channel, item);
   check_may_wait();
   std::optional<error_code> result;
   if (!deadline) {

@@ -90,7 +90,7 @@ class Multiplexer final : private FrameParser::Sink {
   [[nodiscard]] bool has_control() const noexcept { return !control_.empty() || !credit_due_.empty(); }
   [[nodiscard]] std::size_t queued() const noexcept { return queue_.size() + control_.size(); }
   /// So many bytes of items are in frames ahead of the wire, where they stand before the next control frame: about as
-  /// much as one write takes. No frame of an item is longer.
+  /// much as one write takes, and one small item. No other frame of an item is longer.
   void limit_ahead(std::size_t size) noexcept { ahead_ = size; }
 
   // --- channels

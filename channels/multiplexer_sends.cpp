@@ -17,7 +17,7 @@ constexpr std::size_t copied_payload = 4 * 1024;
 
 bool Multiplexer::send_now(ChannelState& channel, ItemKind kind, std::span<const std::byte> payload) {
   if (!channel.sendable || !channel.outgoing.empty()) return false;
-  if (payload.size() > std::min(limits::frame_sent, ahead_) || queue_.size() >= ahead_) return false;
+  if (payload.size() > limits::frame_sent || queue_.size() >= ahead_) return false;
   const std::uint64_t cost = payload.size() + limits::item_cost;
   if (cost > channel.credit) return false;
   // The control frames so far were asked for before: OPEN must come before the first item.
