@@ -304,12 +304,11 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   std::uint64_t peer_max_item_ = limits::item;
   std::atomic<bool> peer_arrays_{true};
 
-  bool reading_ = false;                          // a wait for readability is out
-  bool writing_ = false;                          // a wait for writability is out
-  std::optional<WritePace> pace_{std::in_place};  // none: the stream has none
-  std::size_t written_ = 0;                       // since the stream was last asked whether it takes more
-  bool flush_pending_ = false;                    // the stand-by was asked to flush
-  int direct_writes_ = 0;                         // how many sends may still go out at once, one write each
+  bool reading_ = false;  // a wait for readability is out
+  bool writing_ = false;  // a wait for writability is out
+  WritePace pace_;
+  bool flush_pending_ = false;  // the stand-by was asked to flush
+  int direct_writes_ = 0;       // how many sends may still go out at once, one write each
   Clock::time_point direct_writes_since_;
   bool stream_over_ = false;
   bool write_failed_ = false;

@@ -33,10 +33,6 @@ constexpr int last_reads = 4096;
 
 constexpr std::size_t pieces_per_write = 64;
 
-// Bytes that are written in a row before others get the mutex, to a stream that is fast: a peer that reads
-// as fast as we write would hold up a ping for as long as an item lasts. 1 MiB takes 0.3 ms.
-constexpr std::size_t written_in_a_row = 1024 * 1024;
-
 std::string lost_text(const error_code& error) {
   constexpr const char* lost = "the connection was lost";
   return error == boost::asio::error::eof ? lost : std::string(lost) + ": " + error.message();
@@ -175,10 +171,8 @@ void Connection::fail_writing(error_code error) noexcept {
 }
 
 void Connection::write_some() {
-  const bool paced = pace_ && !pace_->is_fast();
-  const std::size_t in_a_row = paced ? pace_->limit() : written_in_a_row;
   while (!writing_ && !stream_over_ && !write_failed_ && machine_.has_output()) {
-    if (written_ >= in_a_row) return wait_writable();
+    if (pace_.is_due()) return wait_writable();
     std::array<iovec, pieces_per_write> room;
     const auto pieces = machine_.gather(room);
     if (pieces.empty()) return;
@@ -190,10 +184,10 @@ void Connection::write_some() {
       fail_writing(error);
     } else {
       machine_.written(size);
-      written_ += size;
+      pace_.wrote(size);
     }
   }
-  if (!paced && !writing_) written_ = 0;
+  if (!writing_) pace_.rest();
 }
 
 void Connection::wait_writable() {
@@ -201,17 +195,15 @@ void Connection::wait_writable() {
   stream_->wait_writable([self = shared_from_this(), since = Clock::now()](error_code) {
     const std::lock_guard lock(self->mutex_);
     self->writing_ = false;
-    const std::size_t written = std::exchange(self->written_, 0);
-    if (self->pace_ && self->pace_->observe(written, Clock::now() - since)) self->limit_backlog();
+    if (self->pace_.waited(Clock::now() - since)) self->limit_backlog();
     self->write_out();
   });
   runtime_->keep_going();
 }
 
-// While there is a pace.
 void Connection::limit_backlog() noexcept {
-  if (!stream_->limit_backlog(pace_->backlog())) pace_.reset();
-  machine_.limit_ahead(pace_ ? pace_->limit() : WritePace::most);
+  if (!stream_->limit_backlog(pace_.backlog())) pace_.lift();
+  machine_.limit_ahead(pace_.limit());
 }
 
 void Connection::on_write_failed(error_code error) {

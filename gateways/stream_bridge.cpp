@@ -23,12 +23,12 @@ StreamBridge::StreamBridge(std::unique_ptr<ByteStream> far, std::unique_ptr<Byte
       to_far_(*near_, *far_),
       to_near_(*far_, *near_),
       on_end_(std::move(on_end)) {
-  to_far_.pace.emplace();
+  to_near_.pace.lift();
   to_far_.limit_backlog();
 }
 
 void StreamBridge::Direction::limit_backlog() noexcept {
-  if (!to.limit_backlog(pace->backlog())) pace.reset();
+  if (!to.limit_backlog(pace.backlog())) pace.lift();
 }
 
 void StreamBridge::start(boost::asio::io_context& io) {
@@ -41,7 +41,6 @@ void StreamBridge::move(Direction& direction) {
     if (error) return self->close();
     self->move(direction);
   };
-  const bool paced = direction.pace && !direction.pace->is_fast();
   for (int rounds = 0; !over_;) {
     error_code error;
     if (direction.begin < direction.end) {
@@ -50,13 +49,12 @@ void StreamBridge::move(Direction& direction) {
       if (would_block(error)) return wait_writable(direction);
       if (error) return close();
       direction.begin += size;
-      direction.written += size;
+      direction.pace.wrote(size);
       continue;
     }
-    if (paced && direction.written >= direction.pace->limit()) return wait_writable(direction);
-    if (!paced) direction.written = 0;
+    if (direction.pace.is_due()) return wait_writable(direction);
     if (++rounds > rounds_in_a_row) return direction.from.wait_readable(again);
-    const iovec into{direction.bytes.data(), direction.pace ? direction.pace->limit() : WritePace::most};
+    const iovec into{direction.bytes.data(), direction.pace.limit()};
     direction.begin = 0;
     direction.end = direction.from.read({&into, 1}, error);
     if (would_block(error)) return direction.from.wait_readable(again);
@@ -71,8 +69,7 @@ void StreamBridge::move(Direction& direction) {
 void StreamBridge::wait_writable(Direction& direction) {
   direction.to.wait_writable([self = shared_from_this(), &direction, since = Clock::now()](error_code error) {
     if (error) return self->close();
-    const std::size_t written = std::exchange(direction.written, 0);
-    if (direction.pace && direction.pace->observe(written, Clock::now() - since)) direction.limit_backlog();
+    if (direction.pace.waited(Clock::now() - since)) direction.limit_backlog();
     self->move(direction);
   });
 }

@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <optional>
 
 #include "channels/write_pace.hpp"
 #include "core/byte_stream.hpp"
@@ -33,8 +32,7 @@ class StreamBridge : public std::enable_shared_from_this<StreamBridge> {
 
     ByteStream& from;
     ByteStream& to;
-    std::optional<WritePace> pace;   // of `to`, if it may be slow
-    std::size_t written = 0;         // since `to` was last asked whether it takes more
+    WritePace pace;                  // of `to`
     std::size_t begin = 0, end = 0;  // read, and not yet written
     std::array<char, WritePace::most> bytes;
   };

@@ -74,6 +74,7 @@ class Channel {
 
   /// Sends only if that needs no waiting: false when the peer's window has no room for the
   /// item or earlier output is still on its way; nothing was sent then. Throws as send.
+  /// One of more than 64 KiB goes on its own: close() drops what of it the stream has not taken.
   template <class T>
   [[nodiscard]] bool try_send(const T& item) {
     if constexpr (std::same_as<T, Value>)

@@ -1,25 +1,19 @@
-// Bytes between two streams, and what a socket may hold of them.
+// Bytes between two streams.
 #include "gateways/stream_bridge.hpp"
 
 #include <gtest/gtest.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <string>
 
-#include "core/process.hpp"
 #include "gateways/fd_stream.hpp"
-#include "gateways/socket_backlog.hpp"
 
 namespace gangway::testing {
 namespace {
 
-using detail::Backlog;
 using detail::FdStream;
 using detail::FileDescriptor;
-using detail::SocketBacklog;
 using detail::StreamBridge;
 
 struct Pair {
@@ -35,13 +29,6 @@ struct Pair {
   }
   FileDescriptor ours, theirs;
 };
-
-int option(int fd, int level, int name) {
-  int value = -1;
-  socklen_t size = sizeof value;
-  EXPECT_EQ(::getsockopt(fd, level, name, &value, &size), 0);
-  return value;
-}
 
 class Bridge : public ::testing::Test {
  protected:
@@ -102,44 +89,6 @@ TEST_F(Bridge, ends_when_a_stream_is_broken_while_it_waits_to_write_there) {
   far.ours.reset();
   io.run();
   EXPECT_EQ(ends, 1);
-}
-
-TEST(SocketBacklog, is_limited_and_left_to_the_system_again) {
-  const FileDescriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(::listen(listener.get(), 1), 0);
-  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-  const FileDescriptor client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  ASSERT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-
-  SocketBacklog backlog(client.get());
-  const int before = option(client.get(), SOL_SOCKET, SO_SNDBUF);
-  EXPECT_TRUE(backlog.limit(client.get(), Backlog{8192, false}));
-  EXPECT_EQ(option(client.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT), 8192);
-  EXPECT_EQ(option(client.get(), SOL_SOCKET, SO_SNDBUF), before);
-  EXPECT_TRUE(backlog.limit(client.get(), Backlog{4096, true}));
-  EXPECT_LT(option(client.get(), SOL_SOCKET, SO_SNDBUF), 64 * 1024);
-  EXPECT_TRUE(backlog.limit(client.get(), std::nullopt));
-  EXPECT_EQ(option(client.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT), 0);
-}
-
-TEST(SocketBacklog, of_a_unix_socket_is_that_of_the_system_again) {
-  const Pair pair;
-  SocketBacklog backlog(pair.ours.get());
-  const int before = option(pair.ours.get(), SOL_SOCKET, SO_SNDBUF);
-  EXPECT_TRUE(backlog.limit(pair.ours.get(), Backlog{8192, false}));
-  EXPECT_EQ(option(pair.ours.get(), SOL_SOCKET, SO_SNDBUF), 2 * 8192);
-  EXPECT_TRUE(backlog.limit(pair.ours.get(), std::nullopt));
-  EXPECT_EQ(option(pair.ours.get(), SOL_SOCKET, SO_SNDBUF), before);
-}
-
-TEST(SocketBacklog, of_a_pipe_is_nobodys_affair) {
-  const detail::Pipe pipe = detail::make_pipe();
-  EXPECT_FALSE(SocketBacklog(pipe.write.get()).limit(pipe.write.get(), Backlog{8192, false}));
 }
 
 }  // namespace
