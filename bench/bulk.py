@@ -3,7 +3,8 @@ from support.harness import Line, Question, limit, main, ours, peer
 
 QUESTION = Question(
     "bulk",
-    [limit("C over a pipe", "bulk"), peer("execnet", "bulk", every=3), *ours("bulk")],
+    [limit("C over a pipe", "bulk"), peer("multiprocessing", "bulk"), peer("execnet", "bulk", every=3),
+     peer("mitogen", "bulk", every=3), *ours("bulk")],
     [
         Line("1 MiB x 512 to the controller", "1m_to_controller", "GB/s", ("C over a pipe", "1m"), ">= 0.85x", ">= 0.75x"),
         Line("1 MiB x 512 to the agent", "1m_to_agent", "GB/s", ("C over a pipe", "1m"), ">= 0.85x", ">= 0.75x"),

@@ -3,7 +3,8 @@ from support.harness import Line, Question, limit, main, ours, peer, variant
 
 QUESTION = Question(
     "fifty",
-    [limit("python3 -c pass, 2 at a time", "interpreters"), peer("execnet", "fifty", every=2), *ours("fifty"),
+    [limit("python3 -c pass, 2 at a time", "interpreters"), peer("execnet", "fifty", every=2),
+     peer("mitogen", "fifty", every=3), *ours("fifty"),
      variant("fifty", "native, cold", "popen", GANGWAY_WARM=0),
      variant("fifty", "native, warm", "popen", GANGWAY_WARM=1)],
     [

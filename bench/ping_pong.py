@@ -8,6 +8,7 @@ QUESTION = Question(
         peer("multiprocessing", "ping_pong"),
         peer("execnet", "ping_pong"),
         peer("rpyc", "ping_pong"),
+        peer("mitogen", "ping_pong"),
         *ours("ping_pong"),
     ],
     [

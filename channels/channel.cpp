@@ -10,8 +10,10 @@
 #include <boost/asio/prefer.hpp>
 
 #include <atomic>
+#include <memory>
 #include <new>
 #include <ostream>
+#include <thread>
 #include <utility>
 
 #include "channels/channel_handle.hpp"
@@ -40,6 +42,23 @@ class ValueCallback final : public detail::ChannelCallback {
   Connection& connection_;  // which calls us
   const std::function<void(Value)> callback_;
   std::optional<Value> endmarker_;
+};
+
+/// The time in which a thread hands something to an executor.
+class Posting {
+ public:
+  void over() noexcept {
+    over_ = true;
+    over_.notify_one();
+  }
+  /// In what was handed over.
+  void wait() const noexcept {
+    if (std::this_thread::get_id() != poster_) over_.wait(false);  // else by an executor that does it at once
+  }
+
+ private:
+  const std::thread::id poster_ = std::this_thread::get_id();
+  std::atomic<bool> over_ = false;
 };
 
 // An operation that waits on a channel without a thread. It keeps itself alive until it has
@@ -80,17 +99,20 @@ class Operation : public detail::ChannelWaiter,
   [[nodiscard]] virtual bool withdraw() { return channel_->connection->remove_waiter(channel_->state, *this); }
   virtual void complete_cancelled() = 0;
 
-  // The slot belongs to the handler's executor: only there may it be touched. And once the
-  // handler may run, its context is touched no more from here: it may end the context.
+  // The slot belongs to the handler's executor: only there may it be touched. The handler may end its context, so it
+  // begins when this thread has done with that: it may still be waking the context's threads.
   template <class... Results>
   void complete(error_code error, Results... results) {
     namespace execution = boost::asio::execution;
+    const auto posting = std::make_shared<Posting>();
     boost::asio::prefer(executor_, execution::blocking.never, execution::outstanding_work.untracked)
-        .execute([work = std::move(executor_), handler = std::move(handler_), error,
+        .execute([work = std::move(executor_), handler = std::move(handler_), posting, error,
                   ... results = std::move(results)]() mutable {
+          posting->wait();
           boost::asio::get_associated_cancellation_slot(handler).clear();
           std::move(handler)(error, std::move(results)...);
         });
+    posting->over();
   }
   void wait_again(std::shared_ptr<Operation> self) {
     self_ = self;

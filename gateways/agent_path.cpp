@@ -1,13 +1,16 @@
 #include "gateways/agent_path.hpp"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <mutex>
 #include <vector>
 
 #include <gangway/error.hpp>
+#include <gangway/native_agent.hpp>
 
 namespace gangway::detail {
 
@@ -15,20 +18,49 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// What the program's headers said. A copy: a plugin that said it may be unloaded.
+struct InstalledHeader {
+  std::mutex mutex;
+  fs::path name;
+};
+
+InstalledHeader& installed_header() {
+  static InstalledHeader header;
+  return header;
+}
+
+/// The file that this is in: a shared library, or "" for the program itself.
+std::string own_library() {
+  Dl_info ignored;
+  link_map* object = nullptr;
+  if (::dladdr1(reinterpret_cast<void*>(&native_agent_path), &ignored, reinterpret_cast<void**>(&object),
+                RTLD_DL_LINKMAP) == 0)
+    return {};
+  return object->l_name;  // dli_fname would be argv[0] for the program, which is relative to nothing in particular
+}
+
+/// Absolute ones: a program must not run what lies below the working directory.
 std::vector<fs::path> candidates() {
   std::vector<fs::path> places;
+  const auto add = [&](const fs::path& file, const char* relative) {
+    if (file.is_absolute()) places.push_back(file.parent_path() / relative);
+  };
+  {
+    const std::lock_guard lock(installed_header().mutex);
+    add(installed_header().name, GANGWAY_AGENT_FROM_HEADER);
+  }
+  if (const std::string library = own_library(); !library.empty()) {
+    add(library, GANGWAY_AGENT_FROM_LIB);
+    add(library, GANGWAY_AGENT_FROM_PACKAGE);  // we are in the extension module
+  } else {
+    std::error_code ignored;
+    const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
+    add(program, GANGWAY_AGENT_FROM_BIN);
+    add(program, "gangway-agent");
+  }
 #ifdef GANGWAY_BUILD_AGENT
   places.emplace_back(GANGWAY_BUILD_AGENT);
 #endif
-  Dl_info library;
-  if (::dladdr(reinterpret_cast<void*>(&native_agent_path), &library) != 0 && library.dli_fname != nullptr) {
-    const fs::path beside = fs::path(library.dli_fname).parent_path();
-    places.push_back(beside / GANGWAY_AGENT_FROM_LIB);
-    places.push_back(beside / GANGWAY_AGENT_FROM_PACKAGE);  // we are in the extension module
-  }
-  std::error_code ignored;
-  const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
-  if (!program.empty()) places.push_back(program.parent_path() / "gangway-agent");
   places.emplace_back(GANGWAY_INSTALLED_AGENT);
   return places;
 }
@@ -44,6 +76,12 @@ std::string find_native_agent() {
 }
 
 }  // namespace
+
+bool installed_with(const char* header) {
+  const std::lock_guard lock(installed_header().mutex);
+  if (installed_header().name.empty()) installed_header().name = header;
+  return true;
+}
 
 std::string native_agent_path() {
   if (const char* const given = std::getenv("GANGWAY_AGENT"); given != nullptr && *given != '\0') return given;

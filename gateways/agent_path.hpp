@@ -5,8 +5,7 @@
 
 namespace gangway::detail {
 
-/// GANGWAY_AGENT in the environment; else, in this order, the build tree's, the one beside
-/// the library or the Python package, the one beside this program, and the installed one.
+/// <gangway/native_agent.hpp> says where it is looked for; a build with tests has its own before the last of these.
 /// Throws StartError that names the places.
 [[nodiscard]] std::string native_agent_path();
 

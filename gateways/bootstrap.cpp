@@ -11,6 +11,7 @@
 #include "core/trace.hpp"
 #include "core/utf8.hpp"
 #include "gateways/agent_path.hpp"
+#include "gateways/remote_command.hpp"
 
 namespace gangway::detail {
 
@@ -213,14 +214,31 @@ ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) cons
           program + " ended before it answered" + (end.death.known() ? ": " + end.death.summary() : std::string());
   }
   if (!local && end.death.exit_status == exit_not_found) end.code = errc::python_not_found;
-  // A session that has a word to say instead: no login, sftp only.
-  const bool by_shell = kind == TransportKind::ssh || kind == TransportKind::vagrant_ssh || kind == TransportKind::su;
-  if (by_shell && end.code == errc::bootstrap_failed && end.death.exit_status.value_or(0) != 0 && !noise.empty()) {
+  if (const auto found = discovery_failure(end.death.stderr_tail); found && end.code == errc::bootstrap_failed) {
+    end.code = found->code;
+    end.text = interpreter + ": " + escape_for_display(found->text);
+  }
+  if (end.code == errc::bootstrap_failed && is_refusal(end.death, noise)) {
     end.code = errc::shell_refused;
     end.text = program + ": the login shell did not run the command: " + end.death.summary();
   }
-  if (!noise.empty()) end.text += "\nit wrote: " + escape_for_display(noise.substr(0, 200));
+  end.text += shown_noise(noise);
   return end;
+}
+
+// A session that has a word to say instead (no login, backups only), or runs something else (sftp only), or
+// a restricted shell. An interpreter that was found by search says on stderr why it ends.
+bool Bootstrap::is_refusal(const DeathRecord& death, std::string_view noise) const {
+  const TransportKind kind = spec_.kind();
+  const bool by_shell = kind == TransportKind::ssh || kind == TransportKind::vagrant_ssh || kind == TransportKind::su;
+  if (!by_shell || !death.exit_status) return false;
+  if (death.exit_status != 0 && !noise.empty()) return true;
+  if (death.stderr_tail.find(": exec: restricted") != std::string::npos) return true;
+  return kind == TransportKind::ssh && !spec_.has("python") && (!noise.empty() || death.stderr_tail.empty());
+}
+
+std::string Bootstrap::shown_noise(std::string_view noise) {
+  return noise.empty() ? std::string() : "\nit wrote: " + escape_for_display(noise.substr(0, 200));
 }
 
 }  // namespace gangway::detail

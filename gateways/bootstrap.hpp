@@ -59,8 +59,12 @@ class Bootstrap {
 
   /// The stream ended before HELLO: why, for the user.
   [[nodiscard]] ConnectionEnd explain(ConnectionEnd end, std::string_view noise) const;
+  /// A line with the beginning of what came instead of HELLO; "" when nothing did.
+  [[nodiscard]] static std::string shown_noise(std::string_view noise);
 
  private:
+  [[nodiscard]] bool is_refusal(const DeathRecord& death, std::string_view noise) const;
+
   XSpec spec_;
   NativeAgent native_;
   std::string cookie_;

@@ -80,7 +80,10 @@ Channel Gateway::newchannel() {
 
 RemoteStatus Gateway::remote_status(std::optional<Channel::Timeout> timeout) {
   return answered(state(), timeout, [&](detail::Connection& connection, detail::Deadline deadline) {
-    return detail::read_status(std::move(connection.status(deadline).as_dict()));
+    RemoteStatus status = detail::read_status(std::move(connection.status(deadline).as_dict()));
+    status.executable = info().executable;
+    status.details[Value("executable")] = status.executable;
+    return status;
   });
 }
 

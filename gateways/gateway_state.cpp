@@ -125,7 +125,7 @@ void GatewayState::wait_ready() {
   }
   if (auto failure = transport_->failure()) {
     end.code = failure->code;
-    end.text = std::move(failure->text);
+    end.text = std::move(failure->text) + Bootstrap::shown_noise(noise);
   }
   if (const auto shown = last_lines(end.death.stderr_tail); !shown.empty())
     end.text += "\nstderr:\n" + escape_for_display(shown);
@@ -273,7 +273,10 @@ void GatewayState::describe(ConnectionEnd& end, bool asked) {
   } else if (auto failure = transport_->failure(); failure && end.code == errc::connection_lost) {
     end.code = failure->code;
     end.text = std::move(failure->text);
-    if (end.code == errc::connection_lost && !connection_->ready()) end.code = errc::bootstrap_failed;
+    if (!connection_->ready()) {
+      if (end.code == errc::connection_lost) end.code = errc::bootstrap_failed;
+      end.text += Bootstrap::shown_noise(connection_->noise());
+    }
   } else if (!connection_->ready()) {
     const std::string noise = connection_->noise();
     const std::lock_guard lock(mutex_);

@@ -85,6 +85,8 @@ HostPort place_for(const XSpec& spec) {
 }  // namespace
 
 SocketOpening::Plan install_plan(const TransportContext& context, const XSpec& spec) {
+  if (spec.has("secret_file"))
+    spec.reject("secret_file", "it is for a gwserver; the server of installvia= gets a token of its own");
   const std::string id = spec.installvia().value();
   const HostPort place = place_for(spec);
   const auto state = context.member(id);

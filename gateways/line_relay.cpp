@@ -56,6 +56,11 @@ void LineRelay::close() noexcept {
   lines_.push();
 }
 
+void LineRelay::add_to_tail(std::string_view text) noexcept {
+  const std::lock_guard lock(mutex_);
+  lines_.add_to_tail(text);
+}
+
 std::string LineRelay::tail() {
   const std::lock_guard lock(mutex_);
   return lines_.tail();

@@ -22,6 +22,8 @@ class LineRelay : public std::enable_shared_from_this<LineRelay> {
  public:
   void start(std::string gateway, std::shared_ptr<OutputSink> sink);
   void add(std::string_view text) noexcept;
+  /// For the death record only.
+  void add_to_tail(std::string_view text) noexcept;
   /// What waits goes to the sink, the last line with a line feed. Idempotent.
   void close() noexcept;
   [[nodiscard]] std::string tail();

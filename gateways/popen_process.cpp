@@ -186,9 +186,9 @@ void PopenProcess::ask_keeper() noexcept {
 
 void PopenProcess::kill() noexcept {
   const std::lock_guard lock(mutex_);
+  killed_here_ = killed_here_ || (child_ && !child_.has_ended());  // the keeper ends with its worker
   end_worker_group();
   if (!child_) return;
-  killed_here_ = killed_here_ || !child_.has_ended();
   child_.signal_group(SIGKILL);
   child_.signal(SIGKILL);
 }

@@ -35,7 +35,9 @@ std::optional<SshAnswer> run_askpass(const std::string& program, const SshPrompt
   request.descriptors = {{null.get(), STDIN_FILENO}, {output.write.get(), STDOUT_FILENO}};
   ChildProcess child = ChildProcess::start(request);  // its destructor ends it
   output.write.reset();
-  std::array<char, longest_answer + 1> buffer;
+  struct Wiped : std::array<char, longest_answer + 1> {
+    ~Wiped() { ::explicit_bzero(data(), size()); }
+  } buffer;
   std::size_t size = 0;
   for (;;) {
     if (!control.wait(output.read.get(), POLLIN, {})) return {};
@@ -48,7 +50,6 @@ std::optional<SshAnswer> run_askpass(const std::string& program, const SshPrompt
   std::string_view line(buffer.data(), size);
   line = line.substr(0, line.find_first_of("\r\n"));
   SshAnswer answer(line);
-  ::explicit_bzero(buffer.data(), buffer.size());
   if (!control.wait(child.pidfd(), POLLIN, {})) return {};
   const auto status = child.try_reap();
   if (!status || !status->success()) return {};

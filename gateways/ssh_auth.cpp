@@ -76,7 +76,10 @@ class Authentication {
     std::string text = settings_.destination() + " takes none of what was tried:";
     for (const std::string& each : tried_) text += "\n  " + each;
     if (tried_.empty()) text += " nothing, there is no key, no ssh-agent and no password";
-    throw_error(errc::auth_failed, text + "\n  it takes: " + methods(offered_));
+    text += "\n  it takes: " + methods(offered_);
+    const std::string banner = ssh_banner_of(session_);
+    if (!banner.empty()) text += "\n  it says: " + escape_for_display(banner.substr(0, 200));
+    throw_error(errc::auth_failed, text);
   }
 
  private:

@@ -134,8 +134,8 @@ struct SshConfig::Place {
   }
 };
 
-SshConfig::SshConfig(std::string host, std::optional<std::string> user)
-    : host_(std::move(host)), user_(std::move(user)) {}
+SshConfig::SshConfig(std::string host, std::optional<std::string> user, LocalUser local)
+    : host_(std::move(host)), user_(std::move(user)), local_(std::move(local)) {}
 
 void SshConfig::set(std::string_view keyword, std::vector<std::string> arguments) {
   const std::string key = lower(keyword);
@@ -150,32 +150,31 @@ void SshConfig::set(std::string_view keyword, std::vector<std::string> arguments
 
 void SshConfig::set_line(std::string_view line, const std::string& where) {
   bool active = true;
-  read_text(std::string(line), where, false, deepest_include, active);
+  read_text(std::string(line), where, Whose::users, deepest_include, active);
 }
 
-void SshConfig::read_file(const std::string& path) { read(path, false, true); }
+void SshConfig::read_file(const std::string& path) { read(path, Whose::users, false, true); }
 
 void SshConfig::read_default_files() {
-  read(LocalUser::now().home + "/.ssh/config", true, false);
-  read("/etc/ssh/ssh_config", false, false);
+  read(local_.home + "/.ssh/config", Whose::users, true, false);
+  read("/etc/ssh/ssh_config", Whose::systems, false, false);
 }
 
 // Twice when a "Match final" was found: its lines come last.
-void SshConfig::read(const std::string& path, bool private_file, bool required) {
+void SshConfig::read(const std::string& path, Whose whose, bool private_file, bool required) {
   const auto text = read_ssh_file(path, "configuration", private_file);
   if (!text && required) throw_error(errc::bad_spec, "ssh configuration " + path + ": no such file");
   if (!text) return;
   bool active = true;
   final_pass_ = final_wanted_ = false;
-  read_text(*text, path, private_file, 0, active);
+  read_text(*text, path, whose, 0, active);
   if (!final_wanted_) return;
   final_pass_ = true;
   active = true;
-  read_text(*text, path, private_file, 0, active);
+  read_text(*text, path, whose, 0, active);
 }
 
-void SshConfig::read_text(const std::string& text, const std::string& path, bool private_file, int depth,
-                          bool& active) {
+void SshConfig::read_text(const std::string& text, const std::string& path, Whose whose, int depth, bool& active) {
   Place place{path, 0};
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
@@ -207,7 +206,7 @@ void SshConfig::read_text(const std::string& text, const std::string& path, bool
       active = match(*words, place);
     } else if (keyword == "include") {
       if (!active) continue;
-      for (const std::string& pattern : *words) include(pattern, place, private_file, depth, active);
+      for (const std::string& pattern : *words) include(pattern, place, whose, depth, active);
     } else if (active) {
       if (std::find(not_in_process.begin(), not_in_process.end(), keyword) != not_in_process.end() &&
           words->front() != "none" && words->front() != "no")
@@ -217,20 +216,19 @@ void SshConfig::read_text(const std::string& text, const std::string& path, bool
   }
 }
 
-void SshConfig::include(const std::string& pattern, const Place& place, bool private_file, int depth, bool& active) {
+void SshConfig::include(const std::string& pattern, const Place& place, Whose whose, int depth, bool& active) {
   if (depth >= deepest_include) place.fail("too many levels of Include");
-  const LocalUser user = LocalUser::now();
-  std::string path = expand_home(pattern, user);
-  if (!path.starts_with('/')) path = (private_file ? user.home + "/.ssh/" : "/etc/ssh/") + path;
+  std::string path = expand_home(pattern, local_);
+  if (!path.starts_with('/')) path = (whose == Whose::users ? local_.home + "/.ssh/" : "/etc/ssh/") + path;
   glob_t found{};
   const int problem = ::glob(path.c_str(), 0, nullptr, &found);
   std::vector<std::string> paths;
   for (std::size_t at = 0; problem == 0 && at < found.gl_pathc; ++at) paths.emplace_back(found.gl_pathv[at]);
   ::globfree(&found);
   for (const std::string& each : paths) {
-    const auto text = read_ssh_file(each, "configuration", private_file);
+    const auto text = read_ssh_file(each, "configuration", true);
     bool inner = active;
-    if (text) read_text(*text, each, private_file, depth + 1, inner);
+    if (text) read_text(*text, each, whose, depth + 1, inner);
   }
 }
 
@@ -247,20 +245,32 @@ bool SshConfig::match(const std::vector<std::string>& arguments, const Place& pl
       final_wanted_ = final_wanted_ || name == "final";
       holds = final_pass_ && name == "final";
     } else {
+      if (++at >= arguments.size()) place.fail("Match " + name + " has no value");
+      if (!all_hold) continue;  // decided
       if (name != "host" && name != "originalhost" && name != "user" && name != "localuser")
         place.fail("Match " + name + " is for the ssh program only: ssh_client=openssh uses that");
-      if (++at >= arguments.size()) place.fail("Match " + name + " has no value");
       const auto patterns = split_at_commas(arguments[at]);
-      const LocalUser local = LocalUser::now();
       const std::string subject = name == "originalhost" ? host_
-                                  : name == "host"       ? get("hostname").value_or(host_)
-                                  : name == "localuser"  ? local.name
-                                                         : user_.value_or(get("user").value_or(local.name));
+                                  : name == "host"       ? host_name()
+                                  : name == "localuser"  ? local_.name
+                                                         : user_.value_or(get("user").value_or(local_.name));
       holds = matches_patterns(subject, patterns);
     }
     all_hold = all_hold && holds != negated;
   }
   return all_hold;
+}
+
+// HostName so far. Of the tokens it knows %h, the name as it was given, and %%.
+std::string SshConfig::host_name() const {
+  std::string name = get("hostname").value_or("%h");
+  for (std::size_t at = 0; (at = name.find('%', at)) != name.npos;) {
+    const std::string token = name.substr(at, 2);
+    const std::string meaning = token == "%h" ? host_ : token == "%%" ? "%" : token;
+    name.replace(at, token.size(), meaning);
+    at += meaning.size();
+  }
+  return name;
 }
 
 std::vector<std::string> SshConfig::all(std::string_view keyword) const {

@@ -2,7 +2,7 @@
 // files, the first value of a keyword counts (ssh_config(5)).
 //
 // Host with patterns, Match with all, host, originalhost, user, localuser and final, Include.
-// What this version cannot judge (Match exec and others) is an error that says so, never a
+// What this version would have to judge and cannot (Match exec and others) is an error that says so, never a
 // guess. Values are as they stand in the file; SshSettings gives them their meaning.
 #pragma once
 
@@ -18,19 +18,26 @@ namespace gangway::detail {
 /// over more than one star.
 [[nodiscard]] bool matches_patterns(std::string_view name, const std::vector<std::string>& patterns);
 
+/// This user's name and home directory, as the system knows them.
+struct LocalUser {
+  std::string name;
+  std::string home;
+  [[nodiscard]] static LocalUser now();
+};
+
 class SshConfig {
  public:
   /// `host`: as the user wrote it. `user`: of the command line, if it was given there.
-  SshConfig(std::string host, std::optional<std::string> user);
+  SshConfig(std::string host, std::optional<std::string> user, LocalUser local = LocalUser::now());
 
   /// A keyword, in any case, if it has no value yet (IdentityFile and CertificateFile: one more).
   void set(std::string_view keyword, std::vector<std::string> arguments);
-  /// One line, "Port 2222" or "Port=2222". Throws StartError.
+  /// One line, "Port 2222" or "Port=2222". Throws SpecError.
   void set_line(std::string_view line, const std::string& where);
 
-  /// Throws StartError for a file that cannot be read or understood.
+  /// One of the user's. Throws SpecError for a file that cannot be read or understood.
   void read_file(const std::string& path);
-  /// ~/.ssh/config, which nobody else may be able to write, and the system's.
+  /// ~/.ssh/config and the system's. The former, and whatever is included, is refused when others can write it.
   void read_default_files();
 
   /// The arguments; empty when it was not given. `keyword` in lower case.
@@ -39,23 +46,20 @@ class SshConfig {
 
  private:
   struct Place;
-  void read(const std::string& path, bool private_file, bool required);
-  void read_text(const std::string& text, const std::string& path, bool private_file, int depth, bool& active);
-  void include(const std::string& pattern, const Place& place, bool private_file, int depth, bool& active);
+  /// Relative names of Include are below ~/.ssh, or below /etc/ssh.
+  enum class Whose { users, systems };
+  void read(const std::string& path, Whose whose, bool private_file, bool required);
+  void read_text(const std::string& text, const std::string& path, Whose whose, int depth, bool& active);
+  void include(const std::string& pattern, const Place& place, Whose whose, int depth, bool& active);
+  [[nodiscard]] std::string host_name() const;
   [[nodiscard]] bool match(const std::vector<std::string>& arguments, const Place& place);
 
   const std::string host_;
   const std::optional<std::string> user_;
+  const LocalUser local_;
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
   bool final_pass_ = false;
   bool final_wanted_ = false;
-};
-
-/// This user's name and home directory, as the system knows them.
-struct LocalUser {
-  std::string name;
-  std::string home;
-  [[nodiscard]] static LocalUser now();
 };
 
 /// "~" and "~/...": below the home directory.

@@ -9,7 +9,7 @@ namespace gangway::detail {
 
 /// The content of a regular file of at most limits::ssh_file bytes; nothing when there is none.
 /// `private_file`: one that others could have written is refused, as by OpenSSH. Throws
-/// StartError; `what` says what the file is for.
+/// SpecError; `what` says what the file is for.
 [[nodiscard]] std::optional<std::string> read_ssh_file(const std::string& path, std::string_view what,
                                                        bool private_file = false);
 

@@ -32,6 +32,14 @@ using SshText = SshOwned<char*>;
   return text != nullptr ? text : "";
 }
 
+/// What the server says to everybody who logs in, with a line feed; "": nothing.
+[[nodiscard]] inline std::string ssh_banner_of(ssh_session session) {
+  const SshText text(ssh_get_issue_banner(session));
+  std::string banner = text ? text.get() : "";
+  if (!banner.empty() && banner.back() != '\n') banner += '\n';
+  return banner;
+}
+
 /// Connected, and neither side has made a mistake. (A packet that cannot be decrypted leaves the
 /// session "connected" for libssh, and nothing more comes of it.)
 [[nodiscard]] inline bool is_alive(ssh_session session) {

@@ -1,10 +1,14 @@
 #include "gateways/ssh_known_hosts.hpp"
 
 #include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include <gangway/error.hpp>
@@ -33,6 +37,22 @@ std::string types_of(ssh_key key) {
   }
 }
 
+// "|1|SALT|HASH" (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"): who reads the file learns no names. "" when OpenSSL cannot.
+std::string hashed(const std::string& name) {
+  std::array<unsigned char, 20> salt, hash;  // of SHA-1
+  std::array<char, 29> text;                 // 20 bytes in base 64, and a NUL
+  if (RAND_bytes(salt.data(), salt.size()) != 1 ||
+      HMAC(EVP_sha1(), salt.data(), salt.size(), reinterpret_cast<const unsigned char*>(name.data()), name.size(),
+           hash.data(), nullptr) == nullptr)
+    return {};
+  std::string result = "|1";
+  for (const auto& part : {salt, hash}) {
+    EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), part.data(), static_cast<int>(part.size()));
+    result.append("|").append(text.data());
+  }
+  return result;
+}
+
 }  // namespace
 
 std::string fingerprint(ssh_key key) {
@@ -46,7 +66,8 @@ std::string fingerprint(ssh_key key) {
 
 SshKnownHosts::SshKnownHosts(const SshSettings& settings)
     : name_(settings.known_hosts_name()),
-      file_(settings.user_known_hosts.empty() ? "" : settings.user_known_hosts.front()) {
+      file_(settings.user_known_hosts.empty() ? "" : settings.user_known_hosts.front()),
+      hash_names_(settings.hash_known_hosts) {
   for (const std::string& path : settings.user_known_hosts) read(path);
   for (const std::string& path : settings.global_known_hosts) read(path);
 }
@@ -109,11 +130,13 @@ void SshKnownHosts::add(ssh_key key) const {
   char* raw = nullptr;
   if (ssh_pki_export_pubkey_base64(key, &raw) != SSH_OK) fail("the key cannot be written as text");
   const SshText text(raw);
+  const std::string name = hash_names_ ? hashed(name_) : name_;
+  if (name.empty()) fail("OpenSSL cannot hash the name (HashKnownHosts)");
   (void)::mkdir(file_.substr(0, file_.rfind('/')).c_str(), 0700);
   const FileDescriptor file(
       ::open(file_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600));
   if (!file) fail(last_os_error().message());
-  std::string line = name_ + " " + ssh_key_type_to_char(ssh_key_type(key)) + " " + text.get() + "\n";
+  std::string line = name + " " + ssh_key_type_to_char(ssh_key_type(key)) + " " + text.get() + "\n";
   const off_t size = ::lseek(file.get(), 0, SEEK_END);
   char last = '\n';
   if (size > 0 && ::pread(file.get(), &last, 1, size - 1) == 1 && last != '\n') line.insert(0, "\n");

@@ -40,6 +40,7 @@ class SshKnownHosts {
 
   const std::string name_;
   const std::string file_;      // for add()
+  const bool hash_names_;       // there
   std::vector<Entry> entries_;  // those for this host
   mutable std::string place_;
 };

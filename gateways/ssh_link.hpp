@@ -63,6 +63,7 @@ class SshLink : public std::enable_shared_from_this<SshLink> {
   void ask_whether_alive();
   void close_when_idle();
   [[nodiscard]] std::string reason() const;
+  static int on_request(ssh_session, ssh_message, void* link);
 
   const std::shared_ptr<SshHost> host_;
   const std::shared_ptr<Runtime> runtime_;
@@ -80,9 +81,12 @@ class SshLink : public std::enable_shared_from_this<SshLink> {
   int silent_ = 0;           // so many intervals without a byte
   bool reading_ = false;     // a wait for readability is out
   bool writing_ = false;
+  const char* misbehaved_ = nullptr;  // noted in the midst of libssh's work
+  int unread_answers_ = 0;
   bool full_ = false;  // the server has refused a channel
   bool settling_ = false;
   std::vector<std::shared_ptr<SshChannel>> channels_;
+  std::string banner_;                // until a channel has it for its diagnostics, as by OpenSSH's client
   std::vector<ssh_channel> orphans_;  // given up while they were being opened
   ChildProcess proxy_;                // of a ProxyCommand
   std::shared_ptr<SshChannel> via_;

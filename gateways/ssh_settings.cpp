@@ -202,6 +202,7 @@ void read_host_keys(const SshConfig& config, SshSettings& settings) {
   auto files = config.all("userknownhostsfile");
   if (files.empty()) files = {"~/.ssh/known_hosts", "~/.ssh/known_hosts2"};
   settings.user_known_hosts = expanded_paths(files, settings);
+  settings.hash_known_hosts = yes(config, "hashknownhosts", false);
   files = config.all("globalknownhostsfile");
   if (files.empty()) files = {"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"};
   settings.global_known_hosts = expanded_paths(files, settings);

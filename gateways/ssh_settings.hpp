@@ -42,6 +42,7 @@ struct SshSettings {
   StrictHostKeys strict_host_keys = StrictHostKeys::yes;
   std::string host_key_name;  // HostKeyAlias; "": host and port
   std::vector<std::string> user_known_hosts;
+  bool hash_known_hosts = false;  // the names that are added
   std::vector<std::string> global_known_hosts;
 
   int compression = 0;  // level of zlib; 0: none

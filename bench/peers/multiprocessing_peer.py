@@ -4,6 +4,8 @@ from multiprocessing.connection import Connection
 
 from common import LARGE, SMALL, clock, main, on_one_and_two, records
 
+MIB = 1 << 20
+
 
 def start(body):
     there, back = os.pipe(), os.pipe()
@@ -34,23 +36,43 @@ def ping_pong():
     return result
 
 
+def per_second(items, send=Connection.send, receive=Connection.recv):
+    """Both ends are the same program: one direction is measured for both."""
+    def body(source, sink):
+        source.recv()
+        for item in items:
+            send(sink, item)
+
+    pid, source, sink = start(body)
+    sink.send(None)
+    receive(source)
+    begin = clock()
+    for _ in range(len(items) - 1):
+        receive(source)
+    rate = (len(items) - 1) / (clock() - begin)
+    os.waitpid(pid, 0)
+    return rate
+
+
+def small_items(count=200_000):
+    rate = per_second(range(count)) / 1e6
+    return {"to_controller": rate, "to_agent": rate}
+
+
 def structured():
     result = {}
     for name, size, count in ("10k", SMALL, 2000), ("1m", LARGE, 20):
-        item = records(size)
+        rate = per_second([records(size)] * count)
+        result[name + "_to_controller"] = result[name + "_to_agent"] = rate
+    return result
 
-        def body(source, sink):
-            for _ in range(source.recv()):
-                sink.send(item)
 
-        pid, source, sink = start(body)
-        sink.send(count)
-        source.recv()
-        begin = clock()
-        for _ in range(count - 1):
-            source.recv()
-        result[name + "_to_controller"] = result[name + "_to_agent"] = (count - 1) / (clock() - begin)
-        os.waitpid(pid, 0)
+def bulk():
+    """By send_bytes: nothing is pickled."""
+    result = {}
+    for name, size, count in ("1m", MIB, 512), ("64m", 64 * MIB, 8):
+        rate = per_second([b"x" * size] * count, Connection.send_bytes, Connection.recv_bytes) * size / 1e9
+        result[name + "_to_controller"] = result[name + "_to_agent"] = rate
     return result
 
 

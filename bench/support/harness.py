@@ -61,7 +61,7 @@ def variant(question, name, spec, **environment):
 
 @dataclasses.dataclass
 class Line:
-    """One topic. A target is "<= 1.5x" or ">= 0.9x" of the limit, or "<= 20": absolute.
+    """One topic. A target is "<= 1.5x" or ">= 0.9x" of the limit, "<= +20" above it, or "<= 20": absolute.
 
     `limit` is the contestant that is the limit, with the key of its result if that is another
     one; "own" is each agent's own result. `variant` is what follows "native" and "portable"
@@ -137,12 +137,16 @@ def measure(question):
 
 
 def verdict(target, value, limit_value):
-    """(ratio or None, hit?)"""
+    """What is judged, as part of the entry: {"ratio" or "above": ..., "hit": ...}"""
     relation, bound = target.split()
-    relative = bound.endswith("x")
-    ratio = value / limit_value if relative else None
-    measured, bound = (ratio, float(bound[:-1])) if relative else (value, float(bound))
-    return ratio, measured <= bound if relation == "<=" else measured >= bound
+    judged = {}
+    if bound.endswith("x"):
+        value = judged["ratio"] = value / limit_value
+    elif bound.startswith("+"):
+        value = judged["above"] = value - limit_value
+    bound = float(bound.rstrip("x"))
+    judged["hit"] = value <= bound if relation == "<=" else value >= bound
+    return judged
 
 
 def judge(question, samples, failures):
@@ -175,7 +179,7 @@ def judge(question, samples, failures):
             if own_limit:
                 entry["limit"] = limit_value
             if entry["target"]:
-                entry["ratio"], entry["hit"] = verdict(entry["target"], entry["value"], limit_value)
+                entry.update(verdict(entry["target"], entry["value"], limit_value))
             elif limit_value:
                 entry["ratio"] = entry["value"] / limit_value
         rows.append(row)
@@ -188,6 +192,8 @@ def ours_text(entry):
     text = number(entry["value"])
     if entry.get("ratio") is not None:
         text += f" = {entry['ratio']:.2f}x"
+    if "above" in entry:
+        text += f" = limit {'-' if entry['above'] < 0 else '+'} {number(abs(entry['above']))}"
     if "limit" in entry:
         text += f" of {number(entry['limit'])}"
     if entry["target"]:

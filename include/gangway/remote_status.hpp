@@ -32,9 +32,10 @@ struct RemoteStatus {
   std::int64_t numexecuting = 0;  // running tasks
   std::string execmodel;
   std::int64_t pid = 0;
-  std::string agent;    // "native", "portable"
-  std::string version;  // of the agent
-  std::string python;   // "3.11.2"
+  std::string agent;       // "native", "portable"
+  std::string version;     // of the agent
+  std::string python;      // "3.11.2"
+  std::string executable;  // of the interpreter, from the handshake: what the search for it found
   std::chrono::duration<double> uptime{};
   std::optional<std::uint64_t> memory;          // resident bytes, where its system says
   std::vector<TaskStatus> tasks;                // the oldest first, at most 100
@@ -42,7 +43,7 @@ struct RemoteStatus {
   /// For how long the interpreter has not run Python code although the agent wanted it to:
   /// somebody holds the GIL. Only the native agent can tell; 0 otherwise.
   std::chrono::duration<double> unresponsive{};
-  Dict details;  // the whole answer
+  Dict details;  // the whole answer, and `executable`
 };
 
 }  // namespace gangway

@@ -4,7 +4,7 @@ import sys
 import _signal
 
 from .task import Tasks, execute, leave, monotonic, on_demand, rare, runner, start_new_thread, take_stdio
-from .wire import BATCH, CUT, HELLO, MAX_FRAME, UNLIMITED, VERSION, getpid, pack_head
+from .wire import BATCH, HELLO, MAX_FRAME, UNLIMITED, VERSION, getpid, pack_head
 from .errors import ProtocolError
 from .spelling import plain_loads, spell
 from .callbacks import await_callbacks
@@ -24,7 +24,6 @@ def greet(self, payload):
     self.since = monotonic()
     self.window = get("window", 0)
     self.quarter = self.window // 4 or UNLIMITED
-    self.cut = min(CUT, get("max_frame", CUT))
     # The controller may execute code here: its limit may as well be ours.
     self.max_item = self.peer_max_item = get("max_item", 1 << 31)
     self.max_channels = get("max_channels", 1024)
@@ -175,6 +174,5 @@ def main():
     Tasks(link).serve()
     if link.calls is not None:
         await_callbacks()
-    if link.out or link.rest:
-        link.flush_at_end()
+    link.flush_at_end()
     leave()

@@ -4,9 +4,10 @@ from _weakref import ref
 from .task import on_demand, rare, start_new_thread
 from .wire import (
     CLOSE, CLOSE_ERROR, CREDIT, CUT, HELLO, INTERRUPT, LAST_MESSAGE, OPEN, PART, PING, PONG, RECONFIGURE, STACKS,
-    STACKS_REPLY, STATUS, STATUS_REPLY, TERMINATE, part, unpack_u64)
+    STACKS_REPLY, STATUS, STATUS_REPLY, STR, TERMINATE, part, unpack_u64)
 from .errors import ProtocolError, RemoteError
 from .spelling import spell
+from .items import decode
 from .channel import Channel
 from .demand import take_part
 from .strings import take_reconfigure
@@ -143,8 +144,9 @@ class Control:
             return
         with self.wire:
             if kind == CLOSE_ERROR:
-                channel._errors.append(RemoteError(payload.decode("utf-8", "replace")))
+                channel._errors.append(RemoteError(decode(STR, payload)))
             if kind == LAST_MESSAGE:
+                channel._granted = 0  # an item would be more; what is granted later is no more than what came
                 channel._end(True)
             else:
                 channel._set_closed()

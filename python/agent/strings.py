@@ -1,6 +1,7 @@
 """RECONFIGURE: how strings arrive (EXECNET-SURFACE.md, section 10). Items have no Python 2
 strings, so of the two options only py3str_as_py2str shows: str becomes bytes, its UTF-8."""
 from .wire import RECONFIGURE
+from .errors import ProtocolError
 from .link import link
 
 PY3STR_AS_PY2STR = 2
@@ -21,6 +22,8 @@ def reconfigure_channel(channel, options):
 
 def take_reconfigure(number, options):
     """The controller's; 0 is for the channels to come."""
+    if options > 3:
+        raise ProtocolError("unknown options %#x" % options)
     if number == 0:
         link.convert = conversion(options)
         return

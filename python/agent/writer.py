@@ -1,7 +1,7 @@
 """From queues to the transport."""
 from .task import exit_hard, get_ident, monotonic, rare
 from .wire import (
-    BATCH, BEGIN, CLOSE, END, INT, MAX_CONTROL, MAX_VECTOR, POLLOUT, open_poll, pack_head, part, u64_struct, write, writev)
+    BATCH, BEGIN, CLOSE, CUT, END, INT, MAX_CONTROL, MAX_VECTOR, POLLOUT, open_poll, pack_head, part, u64_struct, write, writev)
 
 
 @part
@@ -25,6 +25,7 @@ class Writer:
             try:
                 batch = self.rest or self.take()
                 while batch:
+                    self.rest = ()  # or others would wait for the transport, too
                     self.rest = self.put(batch, may_wait)
                     if self.rest:
                         return
@@ -51,10 +52,7 @@ class Writer:
         """What tasks have sent before the end; bounded, if the peer does not read."""
         deadline = monotonic() + 5
         self.lost = self.lost or True
-        while True:
-            self.flush(False)
-            if not self.rest or monotonic() >= deadline:
-                return
+        while self.flush(False) or (self.rest or self.writer.locked()) and monotonic() < deadline:
             wait_writable(self.fd_out, 100)
 
     def take(self):
@@ -102,16 +100,16 @@ class Writer:
         cost = 0
         if not offset and not word & 0xF00:  # not begun
             cost = 32
-            if left <= self.cut and credit >= left + 32:
+            if left <= CUT and credit >= left + 32:
                 word |= BEGIN
             else:
-                if word == INT or credit < 32 + 8 + 1:
+                if word == INT or credit < 41:  # 32 for BEGIN, 8 for the size, a byte
                     return 0
                 word |= BEGIN
                 prefix = u64_struct.pack(item.total)
                 cost = 40
                 item.word |= 0x100  # begun
-        size = min(left, self.cut - len(prefix), credit - cost)
+        size = min(left, CUT - len(prefix), credit - cost)
         if size <= 0 and left:
             return 0
         if size == left:

@@ -122,7 +122,7 @@ class Gateway:
         return channel
 
     def remote_status(self, timeout: float | None = None) -> RInfo:
-        """`numchannels`, `numexecuting`, `execmodel` and more, answered while all tasks are busy.
+        """`numchannels`, `numexecuting`, `execmodel`, `executable` and more, answered while all tasks are busy.
         TimeoutError after `timeout` seconds; its text says for how long the far side has been silent."""
         return RInfo(**self._core.remote_status(timeout))
 

@@ -51,8 +51,8 @@ TEST_F(BootstrapOf, A7_an_old_python_is_refused_with_its_version) {
   const std::string real = std::string(home == nullptr ? "" : home) + "/.pyenv/versions/2.7.18/bin/python2.7";
   if (::access(real.c_str(), X_OK) != 0) GTEST_SKIP() << "no Python 2.7 at " << real;
   const auto error = start_error(group(), "popen//python=" + real);
-  EXPECT_EQ(error.code(), errc::bootstrap_failed);
-  EXPECT_THAT(error.what(), HasSubstr("2.7"));
+  EXPECT_EQ(error.code(), errc::python_too_old);
+  EXPECT_THAT(error.what(), HasSubstr("it is 2.7, 3.6 is needed"));
 }
 
 TEST_F(BootstrapOf, A8_python_that_cannot_be_executed) {

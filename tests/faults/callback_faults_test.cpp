@@ -26,11 +26,13 @@ TEST_P(CallbackFaults, E6_one_that_blocks_here_delays_no_other_gateway_and_no_re
   std::promise<void> gate;
   const std::shared_future<void> opened = gate.get_future().share();
   std::atomic<int> taken = 0;
-  Channel source = stuck.remote_exec("for i in range(1000): channel.send(bytes(1000))");
+  // Not before there is a callback: what has come by then is handed over in this thread.
+  Channel source = stuck.remote_exec("channel.receive()\nfor i in range(1000): channel.send(bytes(1000))");
   source.setcallback([&, opened](const Value&) {
     ++taken;
     opened.wait();
   });
+  source.send(Value());
   EXPECT_TRUE(eventually([&] { return taken == 1; }));
 
   Channel same = stuck.remote_exec(echo);
@@ -55,11 +57,12 @@ TEST_P(CallbackFaults, E6_one_that_blocks_for_ever_here_does_not_hold_up_termina
   std::atomic<bool> entered = false;
   {
     Gateway gateway = start();
-    Channel source = gateway.remote_exec("channel.send(1)\nchannel.receive()");
+    Channel source = gateway.remote_exec("channel.receive()\nchannel.send(1)\nchannel.receive()");
     source.setcallback([&, opened](const Value&) {
       entered = true;
       opened.wait();
     });
+    source.send(Value());
     EXPECT_TRUE(eventually([&] { return entered.load(); }));
     const auto begin = Clock::now();
     EXPECT_THAT(group().terminate(5s).killed, IsEmpty());
@@ -201,8 +204,8 @@ TEST_P(CallbackFaults, E6_agent_that_dies_with_calls_outstanding_gives_all_of_th
   std::promise<void> gate;
   const std::shared_future<void> opened = gate.get_future().share();
   std::atomic<int> items = 0, ends = 0;
-  Channel channel =
-      gateway.remote_exec("for i in range(100): channel.send(i)\nchannel.receive().send('sent')\nchannel.receive()");
+  Channel channel = gateway.remote_exec(
+      "report = channel.receive()\nfor i in range(100): channel.send(i)\nreport.send('sent')\nchannel.receive()");
   channel.setcallback(
       [&, opened](const Value& item) {
         opened.wait();

@@ -1,7 +1,7 @@
 // A controller that a test ends in some way: fault_controller MODE SPEC COUNT FANOUT
 //
-// Starts COUNT gateways (FANOUT 1: as a chain, each through the one before it), gives each something to do, writes
-// "ready PID..." and then:
+// Starts COUNT gateways (FANOUT 1: as a chain, each through the one before it), or those of several SPECs, a line each,
+// one after the other; gives each something to do, writes "ready PID..." and then:
 //   hold       waits to be killed
 //   gil        the same, with a C call in every worker that holds the GIL
 //   load       the same, while the workers send and have children
@@ -13,6 +13,7 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 
@@ -39,13 +40,21 @@ std::string work_of(const std::string& mode) {
 int main(int, char** argv) {
   const std::string mode = argv[1];
   const std::string spec = argv[2];
-  const std::vector<std::string> specs(static_cast<std::size_t>(std::atoi(argv[3])), spec);
+  const bool single = spec.find('\n') == spec.npos;
 
   gangway::Group own;
   gangway::Group& group = mode == "default" ? gangway::default_group() : own;
   std::vector<gangway::Channel> channels;
+  std::vector<gangway::Gateway> gateways;
+  if (single) {
+    const std::vector<std::string> specs(static_cast<std::size_t>(std::atoi(argv[3])), spec);
+    gateways = group.makegateways(specs, static_cast<std::size_t>(std::atoi(argv[4])));
+  } else {
+    std::istringstream lines(spec);
+    for (std::string line; std::getline(lines, line);) gateways.push_back(group.makegateway(line));
+  }
   std::cout << "ready";
-  for (gangway::Gateway& gateway : group.makegateways(specs, static_cast<std::size_t>(std::atoi(argv[4])))) {
+  for (gangway::Gateway& gateway : gateways) {
     channels.push_back(gateway.remote_exec("import os\nchannel.send(os.getpid())\n" + work_of(mode)));
     std::cout << ' ' << channels.back().receive<std::int64_t>();
   }

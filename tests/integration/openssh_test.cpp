@@ -9,66 +9,28 @@
 #include <fstream>
 #include <future>
 
-#include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
-#include "tests/support/sshd.hpp"
+#include "tests/support/ssh_gateways.hpp"
 
 namespace gangway::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr std::string_view openssh = "ssh_client=openssh";
-
-class OpenSsh : public GroupTest {
+class OpenSsh : public SshGateways {
  protected:
-  void SetUp() override {
-    if (const auto why = Sshd::missing(); !why.empty()) GTEST_SKIP() << why;
-    if (::access("/usr/bin/ssh", X_OK) != 0) GTEST_SKIP() << "no ssh on this machine";
-    GroupTest::SetUp();
-  }
-  void TearDown() override {
-    if (sshd_) {  // else skipped
-      end_group();
-      EXPECT_TRUE(wait_for_no_survivors(cookie()));
-      sshd_.reset();
-    }
-    GroupTest::TearDown();
-  }
-  Sshd& serve(Sshd::Options options = {}) { return sshd_.emplace(std::move(options)); }
-
-  Gateway start(std::string_view more = {}) {
-    return group().makegateway(sshd_->spec(std::string(openssh) + (more.empty() ? "" : "//") + std::string(more)));
-  }
-  StartError failure(const std::string& spec) {
-    try {
-      (void)group().makegateway(spec);
-      ADD_FAILURE() << "started: " << spec;
-    } catch (const StartError& error) {
-      return error;
-    }
-    return {errc::bootstrap_failed, ""};
-  }
-  StartError failure() { return failure(sshd_->spec(openssh)); }
-  /// With another value of ssh=.
-  std::string spec(const std::string& words) {
-    return "ssh=" + words + "//ssh_config=" + sshd_->file("ssh_config") + "//" + std::string(openssh);
-  }
+  OpenSsh() : SshGateways("openssh") {}
 
   /// A third of its time, for another one's login, is much even on a busy machine.
-  [[nodiscard]] std::string patient_spec() const { return sshd_->spec(std::string(openssh) + "//connect_timeout=120"); }
-  [[nodiscard]] std::string without_key() const {
-    return "ssh=-p " + std::to_string(sshd_->port()) +
+  [[nodiscard]] std::string patient_spec() const { return spec("private", "connect_timeout=120"); }
+  [[nodiscard]] std::string without_key() {
+    return "ssh=-p " + std::to_string(sshd().port()) +
            " -i /no/key -o IdentityAgent=none -o IdentitiesOnly=yes -o UserKnownHostsFile=" +
-           sshd_->file("known_hosts") + " 127.0.0.1//ssh_config=/dev/null//" + std::string(openssh);
+           sshd().file("known_hosts") + " 127.0.0.1//ssh_config=/dev/null//" + client();
   }
-
- private:
-  std::optional<Sshd> sshd_;
 };
 
 TEST_F(OpenSsh, starts_an_agent_and_carries_data_both_ways) {
@@ -87,7 +49,7 @@ TEST_F(OpenSsh, starts_an_agent_and_carries_data_both_ways) {
 TEST_F(OpenSsh, takes_options_as_ssh_does) {
   Sshd& sshd = serve();
   const auto works = [&](const std::string& words) {
-    return ask<int>(group().makegateway("ssh=" + words + "//" + std::string(openssh)), "channel.send(1)") == 1;
+    return ask<int>(group().makegateway("ssh=" + words + "//" + client()), "channel.send(1)") == 1;
   };
   const std::string known = " -o UserKnownHostsFile=" + sshd.file("known_hosts") + " -o IdentitiesOnly=yes";
   const std::string port = std::to_string(sshd.port());
@@ -161,7 +123,7 @@ TEST_F(OpenSsh, a_login_that_hangs_is_not_waited_for_longer_than_a_third_of_the_
                            "exec /usr/bin/ssh \"$@\"\n",
                        true);
   const EnvironmentScope path("PATH", programs.path() + ":" + std::getenv("PATH"));
-  const auto hanging = std::async(std::launch::async, [&] { return failure(sshd.spec(openssh)).code(); });
+  const auto hanging = std::async(std::launch::async, [&] { return failure(spec()).code(); });
   ASSERT_TRUE(eventually([&] { return fs::exists(programs / "hangs"); }, patience));
   Gateway gateway = start();
   EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
@@ -200,7 +162,7 @@ TEST_F(OpenSsh, what_is_said_of_the_connection_is_not_shared_with_those_that_say
 
 TEST_F(OpenSsh, errors_say_what_is_wrong) {
   Sshd& sshd = serve();
-  EXPECT_EQ(failure("ssh=no-such-host.invalid//" + std::string(openssh)).code(), errc::host_not_found);
+  EXPECT_EQ(failure("ssh=no-such-host.invalid//" + client()).code(), errc::host_not_found);
   EXPECT_EQ(failure(spec("private -p 1")).code(), errc::connection_refused);
 
   const StartError login = failure(without_key());
@@ -229,62 +191,6 @@ TEST_F(OpenSsh, bad_specs_are_refused_before_anything_starts) {
   EXPECT_THROW((void)group().makegateway("ssh=private//ssh_client=putty"), SpecError);
 }
 
-TEST_F(OpenSsh, python_that_is_not_there_and_python_that_is) {
-  serve();
-  const StartError missing = failure(spec("private") + "//python=/no/such/python");
-  EXPECT_EQ(missing.code(), errc::python_not_found) << missing.what();
-  EXPECT_THAT(missing.what(), HasSubstr("/no/such/python"));
-  Gateway gateway = start("python=/usr/bin/python3 -X dev");
-  EXPECT_TRUE(ask(gateway, "import sys; channel.send(sys.flags.dev_mode)").as_bool());
-}
-
-TEST_F(OpenSsh, the_interpreter_that_was_found_is_asked_first_the_next_time) {
-  TemporaryDirectory home;
-  // The machine's python3 is one whose every question is counted.
-  const std::string count = home / "count";
-  (void)home.write("python3", "#!/bin/sh\necho \"$1\" >>" + count + "\nexec /usr/bin/python3 \"$@\"\n", true);
-  Sshd& sshd = serve(
-      {.config = {"ForceCommand PATH=" + home.path() + ":/usr/bin:/bin; export PATH; eval \"$SSH_ORIGINAL_COMMAND\""}});
-  Gateway first = start();
-  EXPECT_EQ(first.info().executable, "/usr/bin/python3");
-  Gateway second = start();
-  EXPECT_EQ(ask<int>(second, "channel.send(1)"), 1);
-  std::ifstream file(count);
-  const std::string asked{std::istreambuf_iterator<char>(file), {}};
-  EXPECT_EQ(asked, "-V\n-u\n") << "once, by the first";
-  EXPECT_EQ(sshd.sessions(), 2) << "no round trip of its own";
-}
-
-TEST_F(OpenSsh, no_python_or_an_old_one) {
-  TemporaryDirectory home;
-  for (const char* const name : {"sh", "env"}) fs::create_symlink(std::string("/usr/bin/") + name, home / name);
-  serve(
-      {.config = {
-           "ForceCommand PATH=" + home.path() + "; export PATH; exec /bin/sh -c " +
-           "\"$(echo \"$SSH_ORIGINAL_COMMAND\" | /usr/bin/sed 's,/usr/bin/python3,,; s,/usr/local/bin/python3,,')\""}});
-  const StartError none = failure();
-  EXPECT_EQ(none.code(), errc::python_not_found) << none.what();
-  EXPECT_THAT(none.what(), AllOf(HasSubstr("tried python3 "), HasSubstr("pypy3")));
-  (void)home.write("python3", "#!/bin/sh\necho Python 2.7.18\n", true);
-  const StartError old = failure();
-  EXPECT_EQ(old.code(), errc::python_too_old) << old.what();
-  EXPECT_THAT(old.what(), HasSubstr("python3 is 2.7.18"));
-}
-
-TEST_F(OpenSsh, sessions_that_run_no_commands_are_shown_as_they_are) {
-  serve({.config = {"ForceCommand internal-sftp"}});
-  EXPECT_THAT(failure().what(), Not(HasSubstr("did not answer within")));
-  end_group();
-}
-
-TEST_F(OpenSsh, a_login_shell_that_refuses) {
-  if (::access("/usr/sbin/nologin", X_OK) != 0) GTEST_SKIP() << "no nologin on this machine";
-  serve({.login_shell = "/usr/sbin/nologin"});
-  const StartError refused = failure();
-  EXPECT_EQ(refused.code(), errc::shell_refused) << refused.what();
-  EXPECT_THAT(refused.what(), HasSubstr("not available"));
-}
-
 TEST_F(OpenSsh, a_server_that_hangs_up_before_the_login) {
   Sshd& sshd = serve({.config = {"MaxStartups 1:100:1", "LoginGraceTime 100"}});
   // Somebody else holds the only place.
@@ -294,7 +200,7 @@ TEST_F(OpenSsh, a_server_that_hangs_up_before_the_login) {
   request.argv = {"bash", "-c", hold};
   auto holder = detail::ChildProcess::start(request);
   ASSERT_TRUE(eventually([&] { return sshd.connections().size() >= 1; }, patience));
-  const StartError error = failure(sshd.spec(std::string(openssh) + "//connect_timeout=5"));
+  const StartError error = failure(spec("private", "connect_timeout=5"));
   EXPECT_THAT(error.what(), HasSubstr("MaxStartups")) << error.what();
   EXPECT_EQ(error.code(), errc::host_unreachable);
   const int turned_away = sshd.logged("past MaxStartups");
@@ -367,10 +273,9 @@ TEST_F(OpenSsh, a_passphrase_by_askpass_is_seen_nowhere) {
   (void)directory.write("secret", secret + "\n");
   const EnvironmentScope askpass("SSH_ASKPASS",
                                  directory.write("askpass", "#!/bin/sh\ncat " + (directory / "secret") + "\n", true));
-  Gateway gateway = group().makegateway(
-      "ssh=-p " + std::to_string(sshd.port()) + " -i " + (directory / "key") +
-      " -o IdentitiesOnly=yes -o IdentityAgent=none -o UserKnownHostsFile=" + sshd.file("known_hosts") +
-      " 127.0.0.1//ssh_config=/dev/null//" + std::string(openssh));
+  Gateway gateway = group().makegateway("ssh=-p " + std::to_string(sshd.port()) + " -i " + (directory / "key") +
+                                        " -o IdentitiesOnly=yes -o IdentityAgent=none -o UserKnownHostsFile=" +
+                                        sshd.file("known_hosts") + " 127.0.0.1//ssh_config=/dev/null//" + client());
   EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);
   for (const Survivor& process : find_survivors(cookie())) {
     for (const char* const file : {"/cmdline", "/environ"}) {
@@ -393,75 +298,8 @@ TEST_F(OpenSsh, without_askpass_nobody_is_asked) {
   const StartError error =
       failure("ssh=-p " + std::to_string(sshd.port()) + " -i " + (directory / "key") +
               " -o IdentitiesOnly=yes -o IdentityAgent=none -o UserKnownHostsFile=" + sshd.file("known_hosts") +
-              " 127.0.0.1//ssh_config=/dev/null//" + std::string(openssh));
+              " 127.0.0.1//ssh_config=/dev/null//" + client());
   EXPECT_EQ(error.code(), errc::auth_failed) << error.what();
-}
-
-// --- login shells (RELIABILITY.md, A1 to A5, A9 to A12)
-
-struct Shell {
-  const char* program;
-  const char* rc;  // below the home directory, read for commands that come by ssh
-};
-
-class OpenSshShell : public OpenSsh, public ::testing::WithParamInterface<Shell> {
- protected:
-  void SetUp() override {
-    for (const char* const directory : {"/bin/", "/usr/bin/"})
-      if (const std::string path = directory + std::string(GetParam().program); ::access(path.c_str(), X_OK) == 0)
-        path_ = path;
-    if (path_.empty()) GTEST_SKIP() << "no " << GetParam().program << " on this machine";
-    OpenSsh::SetUp();
-  }
-  void serve_with_rc(const std::string& rc, std::vector<std::string> config = {}) {
-    if (const std::string file = GetParam().rc; !file.empty()) {
-      fs::create_directories(fs::path(home_ / file).parent_path());
-      (void)home_.write(file, rc);
-    }
-    serve({.config = std::move(config), .login_shell = path_, .home = home_.path()});
-  }
-  std::string path_;
-  TemporaryDirectory home_;
-};
-
-INSTANTIATE_TEST_SUITE_P(, OpenSshShell,
-                         ::testing::Values(Shell{"bash", ".bashrc"}, Shell{"dash", ""}, Shell{"zsh", ".zshenv"},
-                                           Shell{"tcsh", ".cshrc"}, Shell{"fish", ".config/fish/config.fish"}),
-                         [](const auto& shell) { return std::string(shell.param.program); });
-
-TEST_P(OpenSshShell, session_with_noisy_rc_files_and_a_banner) {
-  TemporaryDirectory banner;
-  (void)banner.write("banner", "All connections are monitored\n");
-  serve_with_rc("echo Welcome to this machine\necho and to stderr, sort of\n", {"Banner " + (banner / "banner")});
-  Gateway gateway = start();
-  EXPECT_EQ(ask(gateway, "channel.send('caf\\xe9 \\u20ac')").as_str(), "café €");
-  EXPECT_EQ(ask(gateway, "import os; channel.send(os.environ['SHELL'])").as_str(), path_);
-}
-
-TEST_P(OpenSshShell, session_in_a_read_only_home_with_an_ascii_locale_and_no_home_variable) {
-  serve_with_rc("", {"SetEnv LC_ALL=C LANG=C PYTHONIOENCODING=ascii PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"});
-  fs::permissions(home_.path(), fs::perms::owner_read | fs::perms::owner_exec);
-  Gateway gateway = start("env:HOME=");
-  EXPECT_EQ(ask(gateway, "print('caf\\xe9'); channel.send('caf\\xe9 \\u20ac')").as_str(), "café €");
-  EXPECT_THAT(remote_error(gateway.remote_exec("raise ValueError('caf\\xe9')")), HasSubstr("café"));
-  fs::permissions(home_.path(), fs::perms::owner_all);
-  for (const auto& entry : fs::directory_iterator(home_.path()))
-    EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("gangway"))) << "nothing is written";
-}
-
-TEST_P(OpenSshShell, words_arrive_whatever_they_contain) {
-  serve_with_rc("");
-  const std::string script = home_.write("my 'own' python!", "#!/bin/sh\nexec /usr/bin/python3 \"$@\"\n", true);
-  Gateway gateway = start("python=\"" + script + "\" -X 'a!b$HOME\"c\\d'");
-  EXPECT_TRUE(ask(gateway, "import sys; channel.send('a!b$HOME\"c\\\\d' in sys._xoptions)").as_bool());
-}
-
-TEST_P(OpenSshShell, rc_that_waits_or_floods_is_an_error_in_time) {
-  if (*GetParam().rc == '\0') GTEST_SKIP() << GetParam().program << " reads no rc file for a command";
-  serve_with_rc("sleep 1000\n");
-  EXPECT_EQ(failure(spec("private") + "//connect_timeout=2").code(), errc::bootstrap_timeout);
-  (void)home_.write(GetParam().rc, "head -c 70000 /dev/zero | tr '\\0' x\n");
-  EXPECT_EQ(failure(spec("private")).code(), errc::bootstrap_noise);
 }
 
 }  // namespace

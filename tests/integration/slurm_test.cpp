@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "core/process.hpp"
+#include "tests/faults/fault_test.hpp"
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
 #include "tests/support/sshd.hpp"
@@ -143,6 +144,16 @@ TEST_F(SlurmGateway, nothing_is_left_after_kill) {
   gateway.kill();
   EXPECT_THROW(channel.waitclose(patience), ConnectionLost);
   EXPECT_TRUE(wait_for_no_survivors(cookie(), 15s));
+}
+
+TEST_F(SlurmGateway, nothing_is_left_of_a_controller_that_is_killed) {
+  ControllerProcess controller("ignore", "slurm=-n1//python=/usr/bin/python3", 2);
+  const auto workers = controller.ready();
+  ASSERT_EQ(workers.size(), 2u);
+  controller.signal(SIGKILL);
+  ASSERT_TRUE(controller.wait());
+  EXPECT_TRUE(wait_for_no_survivors(cookie(), 30s));
+  for (const pid_t worker : workers) EXPECT_TRUE(eventually([&] { return ::kill(worker, 0) != 0; }, 30s));
 }
 
 // The step goes on without the node's daemon; the next one does not come about.

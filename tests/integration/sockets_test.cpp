@@ -214,6 +214,36 @@ TEST_F(Sockets, kill_says_who_it_was) {
   EXPECT_THAT(lost(channel).what(), HasSubstr("closed by this program"));
 }
 
+// --- what the server does not show
+
+TEST_F(Sockets, a_secret_of_the_environment_is_in_no_environment_and_no_trace) {
+  const std::string secret = "0123456789abcdef-of-the-environment";
+  ServerProcess server({"127.0.0.1:0"}, {{"GANGWAY_SECRET", secret}, {"GANGWAY_DEBUG", "2"}});
+  Gateway gateway = group().makegateway(server.socket_spec() + "//secret_file=" + secret_file(secret));
+  EXPECT_FALSE(ask<bool>(gateway, "import os; channel.send('GANGWAY_SECRET' in os.environ)"));
+  EXPECT_THAT(failure(server.socket_spec()), HasSubstr("secret"));
+  for (const auto pid : {server.pid(), static_cast<pid_t>(gateway.info().pid)}) {
+    std::ifstream environ("/proc/" + std::to_string(pid) + "/environ");
+    const std::string text{std::istreambuf_iterator<char>(environ), {}};
+    EXPECT_THAT(text, AllOf(HasSubstr("GANGWAY_DEBUG=2"), Not(HasSubstr(secret))));
+  }
+  EXPECT_THAT(server.log(), AllOf(HasSubstr("gangway"), Not(HasSubstr(secret))));
+}
+
+// Processes that were forked from one interpreter have its seed of hashes.
+TEST_F(Sockets, agents_come_from_one_that_is_warm_unless_they_shall_be_cold) {
+  const auto hash = [&] {
+    return ask<std::int64_t>(group().makegateway("unix=" + path()), "channel.send(hash('text'))");
+  };
+  {
+    ServerProcess server({path()});
+    std::int64_t before = hash();
+    EXPECT_TRUE(eventually([&] { return std::exchange(before, hash()) == before; }));
+  }
+  ServerProcess server({path(), "--cold"});
+  EXPECT_EQ((std::set<std::int64_t>{hash(), hash(), hash(), hash()}).size(), 4u);
+}
+
 // --- installvia
 
 TEST_F(Sockets, server_is_installed_through_another_gateway) {
@@ -230,6 +260,7 @@ TEST_F(Sockets, server_is_installed_through_another_gateway) {
 TEST_F(Sockets, installing_says_which_hop_failed) {
   EXPECT_THAT(failure("installvia=nobody"), HasSubstr("installvia=nobody"));
   (void)group().makegateway("popen//id=hop");
+  EXPECT_THAT(failure("installvia=hop//secret_file=/none"), HasSubstr("secret_file"));
   EXPECT_THAT(failure("socket=192.0.2.1//installvia=hop"),
               AllOf(HasSubstr("installvia=hop"), HasSubstr("Cannot assign requested address")));
 }

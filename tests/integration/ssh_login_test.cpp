@@ -17,6 +17,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 void run(std::vector<std::string> argv) {
   detail::SpawnRequest request;
@@ -80,20 +81,24 @@ TEST_F(SshLoginTest, names_ports_and_silence_are_told_apart) {
 
 TEST_F(SshLoginTest, G1_an_unknown_host_key_is_refused_or_stored) {
   Sshd sshd;
-  const std::string known = content(sshd.file("known_hosts"));
-  directory_.write("empty", "");
-  const std::string other = "-o UserKnownHostsFile=" + (directory_ / "new");
-  const std::string base = "ssh=-F none -p " + std::to_string(sshd.port()) + " -o GlobalKnownHostsFile=none " + other +
-                           " -i " + sshd.file("user_key") + " ";
-  const auto refused = failure(base + "127.0.0.1//python=python3");
+  const auto storing_in = [&](const std::string& name, const std::string& options) {
+    return "ssh=-F none -p " + std::to_string(sshd.port()) +
+           " -o GlobalKnownHostsFile=none -o UserKnownHostsFile=" + (directory_ / name) + " -i " +
+           sshd.file("user_key") + " " + options + " 127.0.0.1//python=python3";
+  };
+  const auto refused = failure(storing_in("new", ""));
   EXPECT_EQ(refused.code, errc::host_key_unknown);
   EXPECT_THAT(refused.text, AllOf(HasSubstr("SHA256:"), HasSubstr("accept-new")));
   EXPECT_FALSE(std::filesystem::exists(directory_ / "new"));
   EXPECT_EQ(sshd.logins(), 0);
 
-  EXPECT_TRUE(works(base + "-o StrictHostKeyChecking=accept-new 127.0.0.1//python=python3"));
+  EXPECT_TRUE(works(storing_in("new", "-o StrictHostKeyChecking=accept-new")));
   EXPECT_THAT(content(directory_ / "new"), HasSubstr("[127.0.0.1]:" + std::to_string(sshd.port()) + " "));
-  EXPECT_TRUE(works(base + "127.0.0.1//python=python3"));
+  EXPECT_TRUE(works(storing_in("new", "")));
+
+  EXPECT_TRUE(works(storing_in("hashed", "-o StrictHostKeyChecking=accept-new -o HashKnownHosts=yes")));
+  EXPECT_THAT(content(directory_ / "hashed"), AllOf(StartsWith("|1|"), Not(HasSubstr("127.0.0.1"))));
+  EXPECT_TRUE(works(storing_in("hashed", "")));
 }
 
 TEST_F(SshLoginTest, G2_a_changed_host_key_ends_it_before_anything_secret_is_sent) {

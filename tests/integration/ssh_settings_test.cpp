@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 
 #include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <filesystem>
 
 #include "gateways/ssh_agent_filter.hpp"
 #include "gateways/ssh_config.hpp"
@@ -89,6 +92,29 @@ TEST_F(SshSettingsTest, match_and_include) {
   EXPECT_TRUE(settings.batch_mode);
   EXPECT_THAT(error_of("box", "Match exec \"true\"\n  Port 4\n"), HasSubstr("ssh_client=openssh"));
   EXPECT_THAT(error_of("box", "Include " + (directory_ / "config") + "\n"), HasSubstr("too many levels"));
+}
+
+TEST_F(SshSettingsTest, match_is_judged_up_to_what_does_not_hold) {
+  const auto settings = with_config(
+      "Match originalhost other exec \"false\"\n  Port 1\n"
+      "Host box\n  HostName %h.example.org\n"
+      "Match host box.example.org\n  Port 2\n");
+  EXPECT_EQ(settings.port, 2);
+  EXPECT_THAT(error_of("box", "Match exec\n  Port 4\n"), HasSubstr("no value"));
+}
+
+TEST_F(SshSettingsTest, included_files_of_the_user_are_below_his_ssh_directory_and_his_alone) {
+  ASSERT_TRUE(std::filesystem::create_directory(directory_ / ".ssh"));
+  const std::string more = directory_.write(".ssh/more", "Port 44\n");
+  const std::string file = directory_.write("config", "Include more\n");
+  const auto port = [&] {
+    detail::SshConfig config("box", {}, {"joe", directory_ / ""});
+    config.read_file(file);
+    return config.get("port");
+  };
+  EXPECT_EQ(port(), "44");
+  ASSERT_EQ(::chmod(more.c_str(), 0666), 0);
+  EXPECT_THROW((void)port(), SpecError);
 }
 
 TEST_F(SshSettingsTest, jumps_are_hosts_with_a_configuration_of_their_own) {

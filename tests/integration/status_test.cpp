@@ -197,7 +197,8 @@ TEST_P(Status, has_the_same_keys_of_the_same_kinds_whoever_answers) {
   EXPECT_EQ(take(second), 1);
   EXPECT_TRUE(eventually([&] { return !gateway.remote_status(patience).queued.empty(); }));
   EXPECT_EQ(kind(Value(gateway.remote_status(patience).details)),
-            "{'agent': str, 'execmodel': str, 'memory': int, 'numchannels': int, 'numexecuting': int, 'pid': int, "
+            "{'agent': str, 'execmodel': str, 'executable': str, 'memory': int, 'numchannels': int, "
+            "'numexecuting': int, 'pid': int, "
             "'python': str, 'queued': {int: (int, int, ), }, "
             "'tasks': [{'age': float, 'channel': int, 'source': str, 'thread': int, }, ], "
             "'unresponsive': float, 'uptime': float, 'version': str, }");
@@ -211,6 +212,7 @@ TEST_P(Status, tells_tasks_memory_and_what_is_queued) {
   const RemoteStatus status = gateway.remote_status(patience);
   EXPECT_EQ(status.pid, gateway.info().pid);
   EXPECT_EQ(status.agent, gateway.info().agent);
+  EXPECT_EQ(status.executable, gateway.info().executable);
   EXPECT_EQ(status.python, gateway.info().python);
   EXPECT_EQ(status.version, gateway.info().version);
   EXPECT_GT(status.uptime.count(), 0);

@@ -7,12 +7,14 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from agent_controller import (  # noqa: E402
-    BEGIN, BYTES, CLOSE, CREDIT, END, EXEC, HELLO, INT, INTERRUPT, LAST_MESSAGE, NEED, NONCE, OPEN, PING, PONG,
-    STR, TERMINATE, Agent, dumps, frame, item_frames)
+    BEGIN, BYTES, CLOSE, CLOSE_ERROR, CREDIT, END, EXEC, HELLO, INT, INTERRUPT, LAST_MESSAGE, NEED, NONCE, OPEN, PART, PING,
+    PONG, RECONFIGURE, STR, TERMINATE, Agent, dumps, frame, item_frames, part_payload)
 from portable import BUNDLES, agent, pytest_generate_tests, python, start  # noqa: E402, F401
 
 
 EXEC_FRAMES = frame(OPEN, 1) + item_frames(1, payload=dumps({"source": "channel.receive()"}), tag=EXEC)
+LAST_FRAMES = frame(OPEN, 1) + frame(LAST_MESSAGE, 1)  # without a task, which would close the channel
+STRINGS_PART = frame(PART, 0, part_payload("strings", BUNDLES[False][1].parts["strings"]))
 
 
 @pytest.mark.parametrize("data", [
@@ -31,8 +33,16 @@ EXEC_FRAMES = frame(OPEN, 1) + item_frames(1, payload=dumps({"source": "channel.
     EXEC_FRAMES + frame(BEGIN | BYTES, 1, struct.pack("<Q", 10) + b"x") + frame(BYTES, 1, b""),
     EXEC_FRAMES + frame(BEGIN | END | INT, 1, b"x"), EXEC_FRAMES + frame(BEGIN | INT, 1, bytes(16)),
     EXEC_FRAMES + item_frames(1, payload=b"x", tag=EXEC),
+    frame(OPEN, 1) + frame(BEGIN | BYTES, 1, struct.pack("<Q", 10)), frame(OPEN, 1) + frame(BEGIN | BYTES, 1, struct.pack("<Q", 1) + b"x"),
+    frame(OPEN, 1) + frame(BEGIN | BYTES, 1, struct.pack("<Q", 10) + b"x") + frame(END | BYTES, 1, b""),
     frame(PONG, 0, bytes(9)), frame(0x45, 0, bytes(9)),
-], ids=lambda data: data[:24].hex())
+    LAST_FRAMES + item_frames(1, 5), LAST_FRAMES + item_frames(1, "x"), LAST_FRAMES + item_frames(1, b""),
+    LAST_FRAMES + frame(BEGIN | BYTES, 1, struct.pack("<Q", 10) + b"x"),
+    LAST_FRAMES + item_frames(1, payload=dumps({"source": "1"}), tag=EXEC),
+    frame(OPEN, 1) + frame(BEGIN | BYTES, 1, struct.pack("<Q", 10) + b"x") + frame(LAST_MESSAGE, 1) + frame(END | BYTES, 1, b"x" * 9),
+    frame(OPEN, 1) + frame(CLOSE_ERROR, 1, b"\xff"), frame(OPEN, 1) + frame(CLOSE_ERROR, 1, b"ok\xed\xa0\x80"),
+    STRINGS_PART + frame(RECONFIGURE, 0, b"\4"), STRINGS_PART + frame(OPEN, 1) + frame(RECONFIGURE, 1, b"\x82"),
+], ids=lambda data: data[-24:].hex())
 def test_violation_ends_the_connection(agent, data):
     agent.write(data)
     assert agent.finish() == 0

@@ -1,9 +1,10 @@
 """Makes a directory into all that a private sshd needs, and becomes that sshd.
 
-    python3 -B private_sshd.py DIRECTORY [--config LINE]... [--shell PATH] [--home DIRECTORY] [--passwords]
+    python3 -B private_sshd.py DIRECTORY [--config LINE]... [--shell PATH] [--home DIRECTORY]
+                               [--passwords [--read-only-home]]
 
 The pid stays the same, and the log has "Server listening on 127.0.0.1" when it is ready.
-It listens on loopback alone, takes one key, made here, for the user who runs this (root or
+It listens on loopback alone (::1, too, where that is), takes one key, made here, for the user who runs this (root or
 not), and says all it does in DIRECTORY/log. What is there already is kept, so a second
 start on the same directory is a restart: same port, same keys.
 
@@ -21,7 +22,8 @@ DIRECTORY/home, which is not used without --shell).
 --passwords (root only) is for logins by password and keyboard-interactive: there is one more
 user, `gwtest`, whose password is in DIRECTORY/password, and a PAM of the sshd's own, which says
 what is in DIRECTORY/greeting and asks for the password. Nobody else sees that user: the sshd has
-a mount namespace of its own.
+a mount namespace of its own. --shell and --home are that user's own then, as passwd has them, and
+not those of a ForceCommand. --read-only-home: that home is a mount on which nothing can be written.
 """
 import argparse
 import ctypes
@@ -76,7 +78,8 @@ Host private jump
 """
 
 # An uid that is nobody's, or of somebody who may do nothing.
-PASSWORD_USER = "gwtest:x:64321:64321::{home}:/bin/sh\n"
+PASSWORD_UID = 64321
+PASSWORD_USER = "gwtest:x:{uid}:{uid}::{home}:{shell}\n"
 PASSWORD_SHADOW = "gwtest:{hash}:19000:0:99999:7:::\n"
 PAM = """\
 auth optional pam_echo.so file={directory}/greeting
@@ -86,7 +89,8 @@ session required pam_permit.so
 """
 # In a mount namespace of its own; the pid stays the same.
 IN_PLACE = 'mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/shadow" /etc/shadow && ' \
-           'mount --bind "$1/pam.d" /etc/pam.d && shift && exec "$@"'
+           'mount --bind "$1/pam.d" /etc/pam.d && ' \
+           'if test "$2"; then mount --bind "$2" "$2" && mount -o remount,bind,ro "$2"; fi && shift 2 && exec "$@"'
 
 
 def write(path, text, mode=0o644):
@@ -123,16 +127,18 @@ def make_key(path):
         subprocess.check_call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "private", "-f", path])
 
 
-def make_password_user(directory):
+def make_password_user(directory, home, shell):
     at = lambda name: os.path.join(directory, name)
     if not os.path.exists(at("password")):
         write(at("password"), secrets.token_hex(12), 0o600)
     crypt = ctypes.CDLL("libcrypt.so.1").crypt
     crypt.restype = ctypes.c_char_p
     hashed = crypt(read(at("password")).encode(), b"$6$" + secrets.token_hex(8).encode()).decode()
-    for name in "home", "pam.d":
-        os.makedirs(at(name), exist_ok=True)
-    write(at("passwd"), read("/etc/passwd") + PASSWORD_USER.format(home=at("home")))
+    for name in home, at("pam.d"):
+        os.makedirs(name, exist_ok=True)
+    os.chmod(home, 0o755)
+    os.chown(home, PASSWORD_UID, PASSWORD_UID)
+    write(at("passwd"), read("/etc/passwd") + PASSWORD_USER.format(uid=PASSWORD_UID, home=home, shell=shell))
     write(at("shadow"), read("/etc/shadow") + PASSWORD_SHADOW.format(hash=hashed), 0o600)
     write(at("pam.d/sshd"), PAM.format(directory=directory))
     if not os.path.exists(at("greeting")):
@@ -153,8 +159,8 @@ def prepare(options):
     write(at("known_hosts"), "".join("%s %s\n" % (name, host_key) for name in (
         "127.0.0.1", "[127.0.0.1]:%d" % port, "[localhost]:%d" % port, "[::1]:%d" % port)))
     more = list(options.config)
-    if options.shell:
-        home = os.path.realpath(options.home or at("home"))
+    home = os.path.realpath(options.home or at("home"))
+    if options.shell and not options.passwords:
         os.makedirs(home, exist_ok=True)
         write(at("login_shell"), LOGIN_SHELL.format(home=shlex.quote(home), shell=shlex.quote(options.shell)), 0o755)
         more.append("ForceCommand " + at("login_shell"))
@@ -162,9 +168,9 @@ def prepare(options):
     write(at("sshd_config"), SSHD_CONFIG.format(more="\n".join(more), port=port, directory=directory, ipv6=ipv6,
                                                  passwords="yes" if options.passwords else "no"))
     if options.passwords:
-        make_password_user(directory)
+        make_password_user(directory, home, options.shell or "/bin/sh")
     write(at("ssh_config"), SSH_CONFIG.format(port=port, directory=directory, user=getpass.getuser()))
-    return directory, port
+    return directory, home
 
 
 def main():
@@ -174,13 +180,15 @@ def main():
     parser.add_argument("--shell")
     parser.add_argument("--home")
     parser.add_argument("--passwords", action="store_true")
+    parser.add_argument("--read-only-home", action="store_true")
     options = parser.parse_args()
-    directory, port = prepare(options)
+    directory, home = prepare(options)
     if os.getuid() == 0:
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # where it puts its unprivileged half
     command = [SSHD, "-D", "-f", os.path.join(directory, "sshd_config"), "-E", os.path.join(directory, "log")]
     if options.passwords:
-        command = ["unshare", "-m", "sh", "-c", IN_PLACE, "sh", directory] + command
+        read_only = home if options.read_only_home else ""
+        command = ["unshare", "-m", "sh", "-c", IN_PLACE, "sh", directory, read_only] + command
     os.execvp(command[0], command)
 
 

@@ -75,6 +75,7 @@ void Sshd::start() {
   if (!options_.login_shell.empty()) request.argv.insert(request.argv.end(), {"--shell", options_.login_shell});
   if (!options_.home.empty()) request.argv.insert(request.argv.end(), {"--home", options_.home});
   if (options_.passwords) request.argv.emplace_back("--passwords");
+  if (options_.read_only_home) request.argv.emplace_back("--read-only-home");
   request.extra_env = {{"GANGWAY_COOKIE", ""}};  // not one of the test's agents
   process_ = detail::ChildProcess::start(request);
   const bool ready = eventually([&] { return logged(listening) > logged_before || process_.has_ended(); }, patience) &&

@@ -23,8 +23,9 @@ class Sshd {
   struct Options {
     std::vector<std::string> config = {};  // lines of sshd_config, which go before its own
     std::string login_shell = {};          // a path; "": the user's
-    std::string home = {};                 // with login_shell: where it starts and finds its rc files
+    std::string home = {};                 // where that starts and finds its rc files
     bool passwords = false;                // see private_sshd.py; needs missing_passwords() to be ""
+    bool read_only_home = false;           // with passwords
   };
 
   /// The path of a script beside this file.
