@@ -44,7 +44,8 @@ class ValueCallback final : public detail::ChannelCallback {
   std::optional<Value> endmarker_;
 };
 
-/// The time in which a thread hands something to an executor.
+/// The time in which a thread hands something to an executor. One that runs it in another thread and waits for that,
+/// although asked not to (execution::blocking.never), waits for ever.
 class Posting {
  public:
   void over() noexcept {

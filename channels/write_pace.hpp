@@ -38,7 +38,10 @@ class WritePace {
   }
 
   /// The stream has no backlog that could be bounded (ByteStream::limit_backlog): it counts as fast from now on.
-  void lift() noexcept { lifted_ = true; }
+  void lift() noexcept {
+    lifted_ = true;
+    limit_ = most;
+  }
 
   void wrote(std::size_t size) noexcept { written_ += size; }
   /// There is nothing more to write: others have their turn.

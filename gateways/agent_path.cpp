@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -39,16 +40,18 @@ std::string own_library() {
   return object->l_name;  // dli_fname would be argv[0] for the program, which is relative to nothing in particular
 }
 
+/// Of the machine that a program was compiled on only it knows: elsewhere anybody may have made that place.
+bool is_trusted(const fs::path& file) {
+  struct stat status;
+  return ::stat(file.c_str(), &status) == 0 && (status.st_uid == 0 || status.st_uid == ::geteuid());
+}
+
 /// Absolute ones: a program must not run what lies below the working directory.
 std::vector<fs::path> candidates() {
   std::vector<fs::path> places;
   const auto add = [&](const fs::path& file, const char* relative) {
     if (file.is_absolute()) places.push_back(file.parent_path() / relative);
   };
-  {
-    const std::lock_guard lock(installed_header().mutex);
-    add(installed_header().name, GANGWAY_AGENT_FROM_HEADER);
-  }
   if (const std::string library = own_library(); !library.empty()) {
     add(library, GANGWAY_AGENT_FROM_LIB);
     add(library, GANGWAY_AGENT_FROM_PACKAGE);  // we are in the extension module
@@ -57,6 +60,11 @@ std::vector<fs::path> candidates() {
     const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
     add(program, GANGWAY_AGENT_FROM_BIN);
     add(program, "gangway-agent");
+  }
+  {
+    const std::lock_guard lock(installed_header().mutex);
+    const fs::path& header = installed_header().name;
+    if (is_trusted(header.parent_path() / GANGWAY_AGENT_FROM_HEADER)) add(header, GANGWAY_AGENT_FROM_HEADER);
   }
 #ifdef GANGWAY_BUILD_AGENT
   places.emplace_back(GANGWAY_BUILD_AGENT);
@@ -79,7 +87,7 @@ std::string find_native_agent() {
 
 bool installed_with(const char* header) {
   const std::lock_guard lock(installed_header().mutex);
-  if (installed_header().name.empty()) installed_header().name = header;
+  if (installed_header().name.empty() && fs::path(header).is_absolute()) installed_header().name = header;
   return true;
 }
 

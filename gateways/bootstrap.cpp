@@ -227,14 +227,17 @@ ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) cons
 }
 
 // A session that has a word to say instead (no login, backups only), or runs something else (sftp only), or
-// a restricted shell. An interpreter that was found by search says on stderr why it ends.
+// a restricted shell. An interpreter that was found by search says on stderr why it ends, in words of its own: a
+// banner may stand there, too.
 bool Bootstrap::is_refusal(const DeathRecord& death, std::string_view noise) const {
   const TransportKind kind = spec_.kind();
   const bool by_shell = kind == TransportKind::ssh || kind == TransportKind::vagrant_ssh || kind == TransportKind::su;
   if (!by_shell || !death.exit_status) return false;
+  for (const char* const words : {"Traceback (most recent call last)", "Fatal Python error", "gangway: "})
+    if (death.stderr_tail.find(words) != std::string::npos) return false;
   if (death.exit_status != 0 && !noise.empty()) return true;
   if (death.stderr_tail.find(": exec: restricted") != std::string::npos) return true;
-  return kind == TransportKind::ssh && !spec_.has("python") && (!noise.empty() || death.stderr_tail.empty());
+  return kind == TransportKind::ssh && !spec_.has("python");
 }
 
 std::string Bootstrap::shown_noise(std::string_view noise) {

@@ -94,7 +94,7 @@ class Authentication {
   [[noreturn]] void lost() {
     std::string text = settings_.destination() + " ended the login: " + escape_for_display(ssh_error_of(session_));
     for (const std::string& each : tried_) text += "\n  " + each;
-    throw_error(errc::auth_failed, text);
+    throw_error(tried_.empty() ? errc::host_unreachable : errc::auth_failed, text);
   }
 
   static std::string methods(int offered) {

@@ -118,8 +118,7 @@ void SshLink::logged_in(SshSessionHandle session) {
     socket_.assign(copy.get(), error);
   if (error) return end(error, "ssh: the connection cannot be watched: " + error.message());
   (void)copy.release();
-  ssh_set_counters(session_.get(), &traffic_, nullptr);
-  ssh_set_message_callback(session_.get(), on_request, this);
+  ssh_set_counters(session_.get(), &traffic_, &packets_);
   banner_ = ssh_banner_of(session_.get());
   state_ = State::up;
   for (const auto& channel : std::vector(channels_))
@@ -240,19 +239,13 @@ void SshLink::pump() {
   for (int round = 0; round < rounds_in_a_row; ++round) {
     const int result = ssh_event_dopoll(event_.get(), 0);
     if (result == SSH_ERROR || !is_alive(session_.get())) return end(errc::connection_lost, reason());
-    if (misbehaved_ != nullptr)
-      return end(errc::protocol_error, "the ssh server of " + host_->settings().destination() + " " + misbehaved_);
+    // While anything waits we write nothing: what is added are answers.
+    if (!write_pending()) packets_written_ = packets_.out_packets;
+    if (packets_.out_packets - packets_written_ > limits::ssh_unread_answers)
+      return end(errc::protocol_error,
+                 "the ssh server of " + host_->settings().destination() + " asks, and does not read the answers");
     if (result == SSH_AGAIN) return;
   }
-}
-
-// Without this libssh would keep what the server asks for (a channel to this machine, whatever) until somebody looks.
-// 1: it is refused.
-int SshLink::on_request(ssh_session, ssh_message, void* link) {
-  auto& self = *static_cast<SshLink*>(link);
-  self.unread_answers_ = self.write_pending() ? self.unread_answers_ + 1 : 0;
-  if (self.unread_answers_ > limits::ssh_unread_answers) self.misbehaved_ = "asks, and does not read the answers";
-  return 1;
 }
 
 void SshLink::settle() noexcept {

@@ -63,7 +63,6 @@ class SshLink : public std::enable_shared_from_this<SshLink> {
   void ask_whether_alive();
   void close_when_idle();
   [[nodiscard]] std::string reason() const;
-  static int on_request(ssh_session, ssh_message, void* link);
 
   const std::shared_ptr<SshHost> host_;
   const std::shared_ptr<Runtime> runtime_;
@@ -77,12 +76,12 @@ class SshLink : public std::enable_shared_from_this<SshLink> {
   boost::asio::steady_timer keepalive_;
   boost::asio::steady_timer idle_;
   ssh_counter_struct traffic_{};
-  std::uint64_t heard_ = 0;  // of traffic_.in_bytes, when it was last looked at
-  int silent_ = 0;           // so many intervals without a byte
-  bool reading_ = false;     // a wait for readability is out
+  ssh_counter_struct packets_{};
+  std::uint64_t packets_written_ = 0;  // of packets_.out_packets, when nothing waited
+  std::uint64_t heard_ = 0;            // of traffic_.in_bytes, when it was last looked at
+  int silent_ = 0;                     // so many intervals without a byte
+  bool reading_ = false;               // a wait for readability is out
   bool writing_ = false;
-  const char* misbehaved_ = nullptr;  // noted in the midst of libssh's work
-  int unread_answers_ = 0;
   bool full_ = false;  // the server has refused a channel
   bool settling_ = false;
   std::vector<std::shared_ptr<SshChannel>> channels_;

@@ -122,8 +122,10 @@ SshSessionHandle SshLogin::handshake(FileDescriptor fd, const std::string& key_t
   SshSessionHandle session(ssh_new());
   if (!session) throw std::bad_alloc();
   ssh_session const s = session.get();
+  // What the server asks for (a channel to this machine, whatever) is refused. Else it would be kept until somebody
+  // looks at it.
   ssh_set_message_callback(
-      s, [](ssh_session, ssh_message, void*) { return 1; }, nullptr);  // refused, not kept
+      s, [](ssh_session, ssh_message, void*) { return 1; }, nullptr);
   const bool off = false;
   const long no_nagle = 1;
   const unsigned port = static_cast<unsigned>(settings.port);

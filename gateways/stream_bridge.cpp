@@ -57,7 +57,10 @@ void StreamBridge::move(Direction& direction) {
     const iovec into{direction.bytes.data(), direction.pace.limit()};
     direction.begin = 0;
     direction.end = direction.from.read({&into, 1}, error);
-    if (would_block(error)) return direction.from.wait_readable(again);
+    if (would_block(error)) {
+      direction.pace.rest();
+      return direction.from.wait_readable(again);
+    }
     if (error) return close();
     if (direction.end > 0) continue;
     // The end. What the far stream still holds goes out first; what the near one was given is the system's.

@@ -52,8 +52,8 @@ inline constexpr std::size_t part_name = 255;         // its length is one byte 
 // A configuration or known_hosts file that is larger is a mistake, or a device.
 inline constexpr std::size_t ssh_file = 4 * 1024 * 1024;
 inline constexpr int ssh_jumps = 8;  // a chain that is longer leads to itself
-// So much may an ssh server ask for without reading the answers.
-inline constexpr int ssh_unread_answers = 1000;
+// So many packets may an ssh server be answered that it does not read.
+inline constexpr std::uint64_t ssh_unread_answers = 1000;
 // A connection without gateways waits so long for the next one: a login costs 100 to 200 ms.
 inline constexpr std::chrono::seconds ssh_idle{3};
 

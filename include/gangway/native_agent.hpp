@@ -2,12 +2,12 @@
 //
 // gangway-agent is looked for in this order; what none of them has is a StartError that names them:
 //   - what GANGWAY_AGENT in the environment names
-//   - the installation of the headers that the program was compiled with, by find_package or pkg-config. These define
-//     GANGWAY_INSTALLED, and this header says where it is; nobody can when __FILE__ is no absolute name
-//     (-fmacro-prefix-map, -I with a relative directory)
 //   - the installation that libgangway as a shared library, or the Python package, stands in
 //   - when libgangway is in the program: the installation whose bin/ the program stands in, and beside the program
-//   - the prefix that the library was configured with
+//   - the installation of the headers that the program was compiled with, by find_package or pkg-config, if the agent
+//     there is this user's or root's. These define GANGWAY_INSTALLED, and this header says where it is; nobody can when
+//     __FILE__ is no absolute name (-fmacro-prefix-map, -I with a relative directory)
+//   - the prefix that the library was configured with; before it, in a build for tests, the build's own
 // An installed tree may be moved. Of a program that is not in it, only what is compiled afterwards knows.
 #pragma once
 

@@ -236,6 +236,8 @@ class Hub:
 
 
 class GeventModel:
+    since = 0  # when the hub had last polled
+
     def __init__(self):
         import gevent
         import gevent.event
@@ -247,7 +249,8 @@ class GeventModel:
         self.current = gevent.getcurrent
         self.wait_readable = gevent.socket.wait_read
         loop = gevent.get_hub().loop
-        self.watchers = loop.check(ref=False), loop.prepare(ref=False, priority=-1)  # before and behind the callbacks
+        # Before the hub's callbacks and behind them (libuv has no priorities: there before those of the next round).
+        self.watchers = loop.check(ref=False), loop.prepare(ref=False, priority=-1)
         for watcher, function in zip(self.watchers, (self.look, self.give_way)):
             watcher.start(function)
 
@@ -260,8 +263,6 @@ class GeventModel:
         dispatcher, for seconds."""
         if monotonic() - self.since > HIGH_TIME / 8:
             sleep(0.0001)
-
-    since = 0
 
     def end_thread(self, thread):
         thread.kill(KeyboardInterrupt, block=False)

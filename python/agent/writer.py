@@ -18,19 +18,19 @@ class Writer:
 
     def flush(self, may_wait=True):
         """Writes what is queued, as far as credit and (unless may_wait) the transport go."""
-        me = get_ident()
         # A __del__ that sends may run while this very thread writes: then only queue.
-        while self.writer.acquire(may_wait and self.writing != me):
-            self.writing = me
+        while self.writer.acquire(may_wait and self.writing != get_ident()):
+            self.writing = get_ident()
+            batch = self.rest
+            self.rest = ()  # or others would wait for the transport, too
             try:
-                batch = self.rest or self.take()
+                batch = batch or self.take()
                 while batch:
-                    self.rest = ()  # or others would wait for the transport, too
-                    self.rest = self.put(batch, may_wait)
-                    if self.rest:
+                    if self.put(batch, may_wait):
                         return
                     batch = self.take()
             finally:
+                self.rest = batch  # also of a write that a signal's handler broke off
                 self.writing = None
                 self.writer.release()
             if not (self.control or self.out or self.dropped or self.turns):
@@ -52,7 +52,7 @@ class Writer:
         """What tasks have sent before the end; bounded, if the peer does not read."""
         deadline = monotonic() + 5
         self.lost = self.lost or True
-        while self.flush(False) or (self.rest or self.writer.locked()) and monotonic() < deadline:
+        while self.flush(False) or (self.rest or self.writer.locked()) and deadline > monotonic():
             wait_writable(self.fd_out, 100)
 
     def take(self):
@@ -128,7 +128,7 @@ class Writer:
         return size + 8
 
     def put(self, batch, may_wait):
-        """Writes a batch; gives what is left of it when it may not wait."""
+        """Writes a batch, and takes what is written out of it; gives it when something is left, and it may not wait."""
         while batch:
             try:
                 done = write(self.fd_out, batch[0]) if len(batch) == 1 else writev(self.fd_out, batch)

@@ -34,7 +34,8 @@ std::ostream& operator<<(std::ostream& out, const Held& held) {
 /// Of one that has just ended something may still be there: what is held when nothing has changed for a second.
 Held settled() {
   Held held = Held::now();
-  while (test::eventually([&] { return Held::now() != held; }, std::chrono::seconds(1))) held = Held::now();
+  const auto changes = [&] { return test::eventually([&] { return Held::now() != held; }, std::chrono::seconds(1)); };
+  for (int rounds = 0; rounds < 20 && changes(); ++rounds) held = Held::now();
   return held;
 }
 

@@ -98,7 +98,7 @@ TEST_P(SshDiscovery, A6_no_python_at_all) {
   EXPECT_THAT(none.what(), AllOf(HasSubstr("tried python3 "), HasSubstr("python3.6 "), HasSubstr("pypy3")));
 }
 
-// As 2.7 does: the version goes to stderr, and what it is to run is a mistake.
+// As 2.7 does: the version goes to stderr.
 TEST_P(SshDiscovery, A7_an_old_python) {
   for (const char* const name : {"python3", "python"})
     (void)programs_.write(

@@ -9,9 +9,10 @@ other, not two at a time. The modes:
     banners         1 MB of banners before the login
     no-auth         the login is asked for, and never answered
     die-at-auth     the connection ends when the login is asked for
-    ask             a second after the command has begun, channels to the client are asked for, without end
+    ask             when the client has sent the text "now flood", it is asked for channels without end
     ask-deaf        the same, and nothing is read any more
-    overflow        a second after the command has begun, data comes without end, whatever the window
+    alive-deaf      it is asked whether it is alive
+    overflow        it is sent data, whatever the window
     none            nothing is wrong
 
 curve25519-sha256, ssh-ed25519, aes128-ctr and hmac-sha2-256, which every client knows (RFC 4253, 4252, 4254, 8731).
@@ -25,7 +26,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -157,12 +157,13 @@ class Server:
         threading.Event().wait()
 
     def flood(self):
-        time.sleep(1)
-        if "ask-deaf" in MODES:
+        if {"ask-deaf", "alive-deaf"}.intersection(MODES):
             self.deaf = True
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         if "overflow" in MODES:
             packet = b"\x5e" + struct.pack(">I", self.channel) + string(bytes(30000))
+        elif "alive-deaf" in MODES:
+            packet = b"\x50" + string(b"keepalive@openssh.com") + b"\1"
         else:
             name = b"x" if self.deaf else b"x" * 15000
             packet = (b"\x5a" + string(b"forwarded-tcpip") + struct.pack(">III", 1, WINDOW, 32768) +
@@ -207,6 +208,8 @@ class Server:
     def on_94(self, reader):
         reader.number()
         data = reader.string()
+        if b"now flood" in data:
+            threading.Thread(target=self.flood, daemon=True).start()
         try:
             self.process.stdin.write(data)
         except OSError:  # it has ended
@@ -227,8 +230,6 @@ class Server:
                                         stdout=subprocess.PIPE, start_new_session=True)
         self.send(b"\x63" + struct.pack(">I", self.channel))
         threading.Thread(target=self.carry_output, daemon=True).start()
-        if {"ask", "ask-deaf", "overflow"}.intersection(MODES):
-            threading.Thread(target=self.flood, daemon=True).start()
 
     def carry_output(self):
         to = struct.pack(">I", self.channel)

@@ -104,7 +104,7 @@ TEST(SocketBacklog, of_a_pipe_is_nobodys_affair) {
 
 /// Remembers what it was told, and how much went out between two waits.
 struct Seen {
-  std::optional<Backlog> backlog{std::in_place, 1u, false};
+  std::optional<Backlog> backlog = Backlog{1, false};
   std::size_t since_wait = 0;
   std::size_t most = 0;
   bool may_be_slow = true;

@@ -102,6 +102,7 @@ TEST(WritePace, is_due_after_its_limit_and_after_a_turn_when_fast) {
 
 TEST(WritePace, that_was_lifted_counts_as_fast_whatever_happens) {
   WritePace pace;
+  (void)observe(pace, 1000, 10s);
   pace.lift();
   EXPECT_TRUE(pace.is_fast());
   EXPECT_EQ(pace.limit(), WritePace::most);
