@@ -499,14 +499,19 @@ TEST_P(Death, B21_another_program_in_place_of_the_agent) {
   EXPECT_TRUE(wait_for_no_agents(5s));
 }
 
-TEST_P(Death, B22_wall_clock_jumps_do_not_matter) {
-  const char* library = nullptr;
+/// "" when it is not installed.
+std::string faketime_library() {
   for (const char* const path : {"/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
                                  "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"})
-    if (::access(path, R_OK) == 0) library = path;
-  if (library == nullptr) GTEST_SKIP() << "libfaketime is not installed";
+    if (::access(path, R_OK) == 0) return path;
+  return {};
+}
+
+TEST_P(Death, B22_wall_clock_jumps_do_not_matter) {
+  const std::string library = faketime_library();
+  if (library.empty()) GTEST_SKIP() << "libfaketime is not installed";
   const std::string clock = directory().write("clock", "+0\n");
-  Gateway gateway = group().makegateway(wrapped(std::string("export LD_PRELOAD=") + library +
+  Gateway gateway = group().makegateway(wrapped("export LD_PRELOAD=" + library +
                                                     " FAKETIME_DONT_FAKE_MONOTONIC=1 "
                                                     "FAKETIME_NO_CACHE=1 FAKETIME_TIMESTAMP_FILE=" +
                                                     clock + "\nexec \"$@\"",
@@ -519,6 +524,27 @@ TEST_P(Death, B22_wall_clock_jumps_do_not_matter) {
   EXPECT_THROW((void)channel.receive(1s), TimeoutError);
   EXPECT_GT(take<double>(channel), before + 86'400);
   EXPECT_FALSE(gateway.unresponsive());
+}
+
+class ControllersClock : public GroupTest {};
+
+TEST_F(ControllersClock, B22_wall_clock_jumps_do_not_matter) {
+  const std::string library = faketime_library();
+  if (library.empty()) GTEST_SKIP() << "libfaketime is not installed";
+  const TemporaryDirectory directory;
+  const std::string clock = directory.write("clock", "+0\n");
+  const EnvironmentScope preload("LD_PRELOAD", library), monotonic("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+      cache("FAKETIME_NO_CACHE", "1"), file("FAKETIME_TIMESTAMP_FILE", clock);
+  // It ends when it loses a gateway.
+  ControllerProcess controller("load", "popen//python=env -u LD_PRELOAD /usr/bin/python3//keepalive=200ms", 2);
+  EXPECT_EQ(controller.ready().size(), 2u);
+  for (const char* const jump : {"+10d\n", "+0\n"}) {
+    (void)directory.write("clock", jump);
+    EXPECT_FALSE(controller.wait(1500ms)) << jump;
+  }
+  controller.signal(SIGKILL);
+  EXPECT_TRUE(controller.wait());
+  EXPECT_TRUE(wait_for_no_survivors(cookie(), 15s));
 }
 
 }  // namespace

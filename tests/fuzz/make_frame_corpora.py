@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seed corpora of frame_parser and hostile_agent: python3 make_frame_corpora.py
+"""Writes the seed corpora of frame_parser, hostile_agent and hostile_gateway: python3 make_frame_corpora.py
 
 Among them the session of spec-docs/wire-session.md, whole and frame by frame.
 """
@@ -14,6 +14,7 @@ PICKLE, BYTES, STR, INT, EXEC = range(1, 6)
 BEGIN, END, WHOLE = 0x10, 0x20, 0x30
 (HELLO, TERMINATE, PING, PONG, STATUS, STATUS_REPLY, CREDIT, CLOSE, CLOSE_ERROR, LAST_MESSAGE, OPEN,
  INTERRUPT) = range(0x40, 0x4c)
+STACKS_REPLY, NEED = 0x4e, 0x80
 
 
 def recorded():
@@ -95,3 +96,18 @@ seeds["session_wide"] = bytes([2, 3]) + MARKER + rest
 seeds["noise"] = bytes([0, 4]) + b"<GW1 " + b"noise " * 2000
 seeds["other_marker"] = bytes([0, 5]) + marker + rest
 write("hostile_agent", seeds)
+
+GREETED, OPEN_END, OUTPUT = 1, 2, 4
+hello = next(data for way, what, data in session if way == "a -> c" and data != marker)
+answers = {
+    "status": frame(STATUS_REPLY, 0, u64(1) + b"\x80\x04}\x8c\x05tasks](K\x01}\x8c\x03age\x8c\x04soones."),
+    "stacks": frame(STATUS_REPLY, 0, u64(1) + b"\x80\x04}.") + frame(STACKS_REPLY, 0, u64(2) + b"\x1b[31mred"),
+    "need": frame(NEED, 0, b"status") + frame(NEED, 0, b"\xff\0"),
+}
+seeds = {name: bytes([GREETED, 1]) + hello + data for name, data in {**streams(), **answers}.items()}
+seeds.update({name + "_open": bytes([GREETED | OPEN_END | OUTPUT, 2]) + hello + data for name, data in answers.items()})
+seeds["portable"] = bytes([0, 3]) + b"GW1 portable\n" + marker + hello
+seeds["refused"] = bytes([0, 4]) + b"GW1 refused because \x1b[0m\n"
+seeds["death"] = bytes([0, 5]) + b"GW1 death status 3\n"
+seeds["error"] = bytes([GREETED, 6]) + frame(HELLO, 0, b"\x80\x04}(\x8c\x08protocolK\x01K\0\x86\x8c\x05error\x8c\x02nou.")
+write("hostile_gateway", seeds)
