@@ -151,8 +151,9 @@ TEST_P(SshSession, A9_a_login_shell_that_refuses) {
 // What is not a refusal: an interpreter that ends before it answers, and says why.
 TEST_P(SshSession, an_interpreter_that_fails_is_not_a_shell_that_refuses) {
   TemporaryDirectory programs;
-  (void)programs.write("python3",
-                       "#!/bin/sh\ncase $1 in -V) echo Python 3.11.2;; *) echo no codec >&2; exit 1;; esac\n", true);
+  (void)programs.write(
+      "python3",
+      "#!/bin/sh\ncase $1 in -V) echo Python 3.11.2;; *) echo Fatal Python error: no codec >&2; exit 1;; esac\n", true);
   serve({.config = {"ForceCommand PATH=" + programs.path() +
                     ":/usr/bin:/bin; export PATH; eval \"$SSH_ORIGINAL_COMMAND\""}});
   const StartError failed = failure();

@@ -263,7 +263,7 @@ def guarded(function):
             except KeyboardInterrupt:
                 interrupts += 1
     return run
-for level in range(5):  # one may hit the handler of the one before
+for level in range(10):  # one may hit the handler of the one before
     take = guarded(take)
 take()
 channel.send((seen, lost, interrupts))
@@ -277,7 +277,7 @@ channel.send((seen, lost, interrupts))
             interrupt(agent, task)
             time.sleep(random.random() * 0.002)
         agent.ping()
-        time.sleep(0.1)
+        time.sleep(0.5)  # what was asked for last has come
         agent.write(frame(LAST_MESSAGE, task))
         seen, lost, interrupts = agent.receive(task)
         assert 50 < interrupts <= 1000
