@@ -99,8 +99,9 @@ print("end", flush=True)
 def test_the_interpreter_ends_cleanly_while_callbacks_run(spec, callback):
     code, out, err = run_program("""
 group = _gangway.Group()
-channel = group.start(spec).remote_exec("while True: channel.send(1)")
+channel = group.start(spec).remote_exec("channel.receive()\\nwhile True: channel.send(1)")
 channel.setcallback(lambda item: %s, endmarker=None)
+channel.send(None)  # not before: what has come by then is handed over in this thread
 time.sleep(0.3)
 print("end", flush=True)
 """ % callback, spec)
