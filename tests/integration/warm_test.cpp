@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -239,7 +238,7 @@ TEST_F(Warm, keys_of_the_spec_are_applied_to_forks) {
   EXPECT_EQ(ask<std::string>(gateway,
                              "import os; channel.send('%d %s %s %s' % (os.nice(0), os.getcwd(), "
                              "os.environ['NAME'], channel.gateway.execmodel.backend))"),
-            "3 " + directory.path() + " value main_thread_only");
+            std::to_string(::getpriority(PRIO_PROCESS, 0) + 3) + " " + directory.path() + " value main_thread_only");
 }
 
 TEST_F(Warm, relative_paths_are_those_of_the_new_working_directory) {
