@@ -26,7 +26,7 @@ class Sockets : public GroupTest {
   [[nodiscard]] std::string path() const { return directory_ / "socket"; }
   [[nodiscard]] const TemporaryDirectory& directory() const { return directory_; }
   std::string secret_file(const std::string& text = "0123456789abcdef0123456789abcdef\n") {
-    const std::string file = directory_.write("secret" + std::to_string(++secrets_), text);
+    std::string file = directory_.write("secret" + std::to_string(++secrets_), text);
     EXPECT_EQ(::chmod(file.c_str(), 0600), 0);
     return file;
   }

@@ -15,7 +15,6 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::Combine;
 using ::testing::HasSubstr;
-using ::testing::Not;
 using ::testing::Values;
 
 struct Shell {

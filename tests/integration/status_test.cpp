@@ -12,7 +12,6 @@
 namespace gangway::test {
 namespace {
 
-using ::testing::MatchesRegex;
 using ::testing::StartsWith;
 
 class Status : public AgentTest {};

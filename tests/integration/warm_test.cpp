@@ -21,7 +21,6 @@
 namespace gangway::test {
 namespace {
 
-using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
 constexpr auto hash_source = "channel.send(hash('gangway'))";

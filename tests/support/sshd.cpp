@@ -57,7 +57,7 @@ std::string Sshd::missing() {
 }
 
 std::string Sshd::missing_passwords() {
-  if (const std::string why = missing(); !why.empty()) return why;
+  if (std::string why = missing(); !why.empty()) return why;
   if (::geteuid() != 0) return "an sshd with users of its own needs root";
   if (std::system("unshare -m true 2>/dev/null") != 0) return "no mount namespaces here";
   return {};
