@@ -96,7 +96,8 @@ RARE = Rare()
 # shell inside single quotes. ~ stands for a newline. Python 2 gets as far as its version.
 STAGE0 = (
     'import os,sys;v=sys.version_info;'
-    'v<(3,6)and sys.exit("gangway: Python too old: it is %d.%d, 3.6 is needed"%v[:2]);q=sys.path;p=q[:];q[:]=filter(None,q);import zlib;m="gangway: bootstrap corrupt: %s";'
+    'v<(3,6)and sys.exit("gangway: Python too old: it is %d.%d, 3.6 is needed"%v[:2]);'
+    'q=sys.path;p=q[:];q[:]=filter(None,q);import zlib;m="gangway: bootstrap corrupt: %s";'
     's=sys.modules["_gangway"]=type(sys)("_gangway");'
     'exec("b=bytearray()~try:~ while len(b)<LENGTH:~  try:~   c=os.read(0,LENGTH-len(b))~   if not c:os._exit(1)~   b+=c~'
     '  except BlockingIOError:import select;select.select([0],[],[])~ b=zlib.decompress(b)~'

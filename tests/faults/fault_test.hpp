@@ -15,6 +15,7 @@
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
 #include "tests/support/sanitized.hpp"
+#include "tests/support/start_error.hpp"
 
 namespace gangway::test {
 
@@ -113,19 +114,6 @@ class FaultTest : public AgentTest {
   int wrappers_ = 0;
   std::optional<EnvironmentScope> agent_variable_;
 };
-
-/// The StartError (or Error) that makegateway fails with.
-inline StartError start_error(Group& group, const std::string& spec) {
-  try {
-    (void)group.makegateway(spec);
-    ADD_FAILURE() << "started: " << spec;
-  } catch (const StartError& error) {
-    return error;
-  } catch (const Error& error) {
-    ADD_FAILURE() << "not a StartError: " << error.what();
-  }
-  return {errc::bootstrap_failed, ""};
-}
 
 /// A cgroup (v1 or v2) that is removed again. Empty path: there is none to be had here.
 class Cgroup {

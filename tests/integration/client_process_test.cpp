@@ -10,6 +10,7 @@
 
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
+#include "tests/support/start_error.hpp"
 
 namespace gangway::test {
 namespace {
@@ -49,15 +50,7 @@ class Client : public GroupTest {
     EXPECT_EQ(answer.as_tuple()[0].as_str(), cookie());
     EXPECT_TRUE(answer.as_tuple()[1].as_bool()) << "in the process's own environment";
   }
-  StartError failure(const std::string& spec) {
-    try {
-      (void)group().makegateway(spec);
-      ADD_FAILURE() << "started: " << spec;
-    } catch (const StartError& error) {
-      return error;
-    }
-    return {errc::bootstrap_failed, ""};
-  }
+  StartError failure(const std::string& spec) { return start_error(group(), spec); }
   /// A program `name` first in PATH, which writes its words, a line each, and goes on as `rest` says.
   void stub(const std::string& name, const std::string& rest) {
     (void)directory_.write(name, "#!/bin/sh\nprintf '%s\\n' \"$@\" >" + words_file(name) + "\n" + rest + "\n", true);

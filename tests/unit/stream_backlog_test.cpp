@@ -14,6 +14,7 @@
 #include "gateways/socket_backlog.hpp"
 #include "gateways/tls_stream.hpp"
 #include "tests/support/connected.hpp"
+#include "tests/support/socket_pair.hpp"
 
 namespace gangway::testing {
 namespace {
@@ -31,21 +32,6 @@ int option(int fd, int level, int name) {
   socklen_t size = sizeof value;
   EXPECT_EQ(::getsockopt(fd, level, name, &value, &size), 0);
   return value;
-}
-
-struct Pair {
-  Pair() {
-    int fds[2];
-    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    ours = FileDescriptor(fds[0]);
-    theirs = FileDescriptor(fds[1]);
-  }
-  FileDescriptor ours, theirs;
-};
-
-std::unique_ptr<FdStream> stream_of(boost::asio::io_context& io, FileDescriptor socket) {
-  FileDescriptor copy(::dup(socket.get()));
-  return std::make_unique<FdStream>(io, std::move(socket), std::move(copy));
 }
 
 // What it takes of so much before it says would_block.
@@ -88,7 +74,7 @@ TEST(SocketBacklog, is_limited_and_left_to_the_system_again) {
 }
 
 TEST(SocketBacklog, of_a_unix_socket_is_that_of_the_system_again) {
-  const Pair pair;
+  const SocketPair pair;
   SocketBacklog backlog(pair.ours.get());
   const int before = option(pair.ours.get(), SOL_SOCKET, SO_SNDBUF);
   EXPECT_TRUE(backlog.limit(pair.ours.get(), Backlog{8192, false}));
@@ -141,7 +127,7 @@ class SeenStream final : public ByteStream {
 
 TEST(DeferredStream, hands_its_bound_to_the_stream_that_comes) {
   boost::asio::io_context io;
-  Pair pair;
+  SocketPair pair;
   Seen seen;
   const auto door = std::make_shared<DeferredStream::Door>(io);
   DeferredStream stream(door, {});
@@ -157,7 +143,7 @@ TEST(DeferredStream, hands_its_bound_to_the_stream_that_comes) {
 
 TEST(TlsStream, holds_no_more_than_a_record_when_its_bound_is_small) {
   boost::asio::io_context io;
-  Pair pair;
+  SocketPair pair;
   const detail::Secret secret("a secret of twenty-four characters");
   TlsStream client(io, stream_of(io, std::move(pair.ours)), TlsStream::Role::client, secret);
   TlsStream server(io, stream_of(io, std::move(pair.theirs)), TlsStream::Role::server, secret);

@@ -7,33 +7,20 @@
 
 #include <string>
 
-#include "gateways/fd_stream.hpp"
+#include "tests/support/socket_pair.hpp"
 
 namespace gangway::testing {
 namespace {
 
-using detail::FdStream;
 using detail::FileDescriptor;
 using detail::StreamBridge;
-
-struct Pair {
-  Pair() {
-    int fds[2];
-    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    ours = FileDescriptor(fds[0]);
-    theirs = FileDescriptor(fds[1]);
-  }
-  [[nodiscard]] std::unique_ptr<FdStream> stream(boost::asio::io_context& io) {
-    FileDescriptor copy(::dup(theirs.get()));
-    return std::make_unique<FdStream>(io, std::move(theirs), std::move(copy));
-  }
-  FileDescriptor ours, theirs;
-};
 
 class Bridge : public ::testing::Test {
  protected:
   void start() {
-    std::make_shared<StreamBridge>(far.stream(io), near.stream(io), [this] { ++ends; })->start(io);
+    std::make_shared<StreamBridge>(stream_of(io, std::move(far.theirs)), stream_of(io, std::move(near.theirs)), [this] {
+      ++ends;
+    })->start(io);
   }
   void write(const FileDescriptor& to, std::string_view text) {
     ASSERT_EQ(::send(to.get(), text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
@@ -52,14 +39,14 @@ class Bridge : public ::testing::Test {
   }
 
   boost::asio::io_context io;
-  Pair far, near;
+  SocketPair far, near;
   int ends = 0;
 };
 
 TEST_F(Bridge, carries_bytes_both_ways_until_one_stream_ends) {
-  for (Pair* const first : {&far, &near}) {
-    far = Pair();
-    near = Pair();
+  for (SocketPair* const first : {&far, &near}) {
+    far = SocketPair();
+    near = SocketPair();
     ends = 0;
     start();
     write(far.ours, "from far");
