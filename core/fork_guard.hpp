@@ -3,6 +3,11 @@
 // Any thread; async-signal-safe.
 #pragma once
 
+#include <cstddef>
+#include <new>
+#include <type_traits>
+#include <utility>
+
 namespace gangway::detail {
 
 /// How many forks stand between the first process that used Gangway and this one.
@@ -17,5 +22,14 @@ class ForkGuard {
  private:
   unsigned made_in_;
 };
+
+/// For the destructors of a forked child: takes `owner` away and never destroys it, for what
+/// it holds is a copy of its parent's. Allocates nothing.
+template <typename Owner>
+void abandon(Owner& owner) noexcept {
+  static_assert(std::is_nothrow_move_constructible_v<Owner>);
+  alignas(Owner) std::byte room[sizeof(Owner)];
+  new (room) Owner(std::move(owner));
+}
 
 }  // namespace gangway::detail

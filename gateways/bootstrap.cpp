@@ -203,8 +203,11 @@ ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) cons
     if (end.text.starts_with(prefix)) end.text.erase(0, prefix.size());
   }
   if (end.code == errc::protocol_error) end.code = errc::bootstrap_failed;  // what was started is no agent
-  if (end.code == errc::connection_lost) {
-    end.code = errc::bootstrap_failed;
+  if (const auto search = discovery_failure(end.death.stderr_tail); search && !failure_) {
+    end.code = search->code;
+    end.text = program + ": " + escape_for_display(search->text);
+  } else if (end.code == errc::connection_lost) {
+    end.code = end.death.exit_status == exit_not_found ? errc::python_not_found : errc::bootstrap_failed;
     if (end.death.exit_status == exit_not_found)
       end.text = "no Python found: " + interpreter + " (exit status 127)";
     else if (end.death.exit_status == exit_not_executable)
@@ -212,11 +215,6 @@ ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) cons
     else
       end.text =
           program + " ended before it answered" + (end.death.known() ? ": " + end.death.summary() : std::string());
-  }
-  if (!local && end.death.exit_status == exit_not_found) end.code = errc::python_not_found;
-  if (const auto found = discovery_failure(end.death.stderr_tail); found && end.code == errc::bootstrap_failed) {
-    end.code = found->code;
-    end.text = interpreter + ": " + escape_for_display(found->text);
   }
   if (end.code == errc::bootstrap_failed && is_refusal(end.death, noise)) {
     end.code = errc::shell_refused;

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "core/escape.hpp"
-#include "gateways/remote_command.hpp"
 
 namespace gangway::detail {
 
@@ -13,7 +12,6 @@ namespace {
 
 // OpenSSH's own failures; every other status is the far command's.
 constexpr int ssh_failed = 255;
-constexpr int not_found = 127;
 
 struct Sign {
   std::string_view text;  // in a line of stderr
@@ -110,9 +108,6 @@ std::optional<ConnectionEnd> by_sign(const XSpec& spec, const std::array<Sign, N
 }
 
 std::optional<ConnectionEnd> ssh_failure(const XSpec& spec, const DeathRecord& death) {
-  if (death.exit_status == not_found)
-    if (auto search = discovery_failure(death.stderr_tail))
-      return ConnectionEnd{search->code, escape_for_display(search->text), death};
   if (death.exit_status != ssh_failed) return {};
   if (auto known = by_sign(spec, ssh_signs, death)) return known;
   const std::string_view kind = to_string(spec.kind());

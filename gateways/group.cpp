@@ -98,7 +98,7 @@ Group::Group(const std::vector<std::string>& specs, std::string_view execmodel) 
 
 Group::~Group() {
   if (state_->fork.in_child()) {  // what it holds is shared with the parent's: Asio's epoll set for one
-    new std::shared_ptr<State>(std::move(state_));
+    detail::abandon(state_);
     return;
   }
   try {

@@ -30,7 +30,7 @@ Words words_of(const XSpec& spec) {
 // A name that stands where options might.
 std::string name_of(const XSpec& spec) {
   const std::string_view key = to_string(spec.kind());
-  const std::string name = spec.argument(key).value_or("");
+  std::string name = spec.argument(key).value_or("");
   if (name.starts_with('-')) spec.reject(key, "a name cannot begin with a dash");
   return name;
 }
@@ -76,7 +76,7 @@ Words su(const XSpec& spec, const Bootstrap& bootstrap, const LaunchSettings& se
     spec.reject("su",
                 "su asks everybody but root for a password, which cannot be given here (sudo= may be what is meant)");
   const std::string user = spec.is_true("su") ? "root" : name_of(spec);
-  const auto argv = bootstrap.argv();
+  const auto& argv = bootstrap.argv();
   return {"su", "-s", "/bin/sh", "-c", remote_command({argv, {}, settings.cookie}), "--", user};
 }
 

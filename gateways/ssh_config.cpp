@@ -109,6 +109,31 @@ LocalUser LocalUser::now() {
   return user;
 }
 
+std::string expand_tokens(std::string_view text, Variables variables,
+                          const std::function<std::optional<std::string>(char)>& meaning) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const std::size_t end = text.find('}', at);
+    if (variables == Variables::expanded && text.substr(at).starts_with("${") && end != text.npos) {
+      const std::string name(text.substr(at + 2, end - at - 2));
+      const char* const value = std::getenv(name.c_str());
+      if (value == nullptr) throw_error(errc::bad_spec, "ssh configuration: the environment has no ${" + name + "}");
+      result += value;
+      at = end;
+    } else if (text[at] != '%') {
+      result += text[at];
+    } else {
+      const char name = ++at < text.size() ? text[at] : '\0';
+      const auto meant = name == '%' ? "%" : meaning(name);
+      if (!meant)
+        throw_error(errc::bad_spec, "ssh configuration: an unknown % in " + escape_for_display(text) +
+                                        " (ssh_client=openssh may know it)");
+      result += *meant;
+    }
+  }
+  return result;
+}
+
 std::string expand_home(std::string path, const LocalUser& user) {
   if (path == "~" || path.starts_with("~/")) path.replace(0, 1, user.home);
   return path;
@@ -162,7 +187,7 @@ void SshConfig::read_default_files() {
 
 // Twice when a "Match final" was found: its lines come last.
 void SshConfig::read(const std::string& path, Whose whose, bool private_file, bool required) {
-  const auto text = read_ssh_file(path, "configuration", private_file);
+  const auto text = read_ssh_file(path, errc::bad_spec, "configuration", private_file);
   if (!text && required) throw_error(errc::bad_spec, "ssh configuration " + path + ": no such file");
   if (!text) return;
   bool active = true;
@@ -226,7 +251,7 @@ void SshConfig::include(const std::string& pattern, const Place& place, Whose wh
   for (std::size_t at = 0; problem == 0 && at < found.gl_pathc; ++at) paths.emplace_back(found.gl_pathv[at]);
   ::globfree(&found);
   for (const std::string& each : paths) {
-    const auto text = read_ssh_file(each, "configuration", true);
+    const auto text = read_ssh_file(each, errc::bad_spec, "configuration", true);
     bool inner = active;
     if (text) read_text(*text, each, whose, depth + 1, inner);
   }
@@ -261,16 +286,9 @@ bool SshConfig::match(const std::vector<std::string>& arguments, const Place& pl
   return all_hold;
 }
 
-// HostName so far. Of the tokens it knows %h, the name as it was given, and %%.
 std::string SshConfig::host_name() const {
-  std::string name = get("hostname").value_or("%h");
-  for (std::size_t at = 0; (at = name.find('%', at)) != name.npos;) {
-    const std::string token = name.substr(at, 2);
-    const std::string meaning = token == "%h" ? host_ : token == "%%" ? "%" : token;
-    name.replace(at, token.size(), meaning);
-    at += meaning.size();
-  }
-  return name;
+  return expand_tokens(get("hostname").value_or("%h"), Variables::kept,
+                       [this](char name) { return name == 'h' ? std::optional(host_) : std::nullopt; });
 }
 
 std::vector<std::string> SshConfig::all(std::string_view keyword) const {

@@ -6,6 +6,7 @@
 // guess. Values are as they stand in the file; SshSettings gives them their meaning.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -43,6 +44,8 @@ class SshConfig {
   /// The arguments; empty when it was not given. `keyword` in lower case.
   [[nodiscard]] std::vector<std::string> all(std::string_view keyword) const;
   [[nodiscard]] std::optional<std::string> get(std::string_view keyword) const;
+  /// The host to connect to: HostName, where %h is the host as it was given, or that. Throws Error (bad_spec).
+  [[nodiscard]] std::string host_name() const;
 
  private:
   struct Place;
@@ -51,7 +54,6 @@ class SshConfig {
   void read(const std::string& path, Whose whose, bool private_file, bool required);
   void read_text(const std::string& text, const std::string& path, Whose whose, int depth, bool& active);
   void include(const std::string& pattern, const Place& place, Whose whose, int depth, bool& active);
-  [[nodiscard]] std::string host_name() const;
   [[nodiscard]] bool match(const std::vector<std::string>& arguments, const Place& place);
 
   const std::string host_;
@@ -61,6 +63,14 @@ class SshConfig {
   bool final_pass_ = false;
   bool final_wanted_ = false;
 };
+
+/// Whether ${NAME} stands for what the environment has under that name.
+enum class Variables { kept, expanded };
+
+/// `meaning` knows what a %-token stands for; %% is a percent sign. Throws Error (bad_spec) for a token that
+/// has no meaning, and for a variable that is not set.
+[[nodiscard]] std::string expand_tokens(std::string_view text, Variables variables,
+                                        const std::function<std::optional<std::string>(char)>& meaning);
 
 /// "~" and "~/...": below the home directory.
 [[nodiscard]] std::string expand_home(std::string path, const LocalUser& user);

@@ -4,19 +4,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <gangway/error.hpp>
 #include <gangway/limits.hpp>
 
 #include "core/file_descriptor.hpp"
 
 namespace gangway::detail {
 
-std::optional<std::string> read_ssh_file(const std::string& path, std::string_view what, bool private_file) {
+std::optional<std::string> read_ssh_file(const std::string& path, errc code, std::string_view what, bool private_file) {
   // O_NONBLOCK: a fifo is found out, not waited for.
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!file && (errno == ENOENT || errno == ENOTDIR)) return {};
   const auto fail = [&](const std::string& why) {
-    throw_error(errc::bad_spec, "ssh " + std::string(what) + ": " + path + ": " + why);
+    throw_error(code, "ssh " + std::string(what) + ": " + path + ": " + why);
   };
   struct stat status {};
   if (!file || ::fstat(file.get(), &status) != 0) fail(last_os_error().message());

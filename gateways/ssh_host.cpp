@@ -20,7 +20,7 @@ void SshHost::set_askpass(SshAskpass askpass) {
 }
 
 std::shared_ptr<SshChannel> SshHost::open(SshChannelRequest request, Clock::time_point deadline) {
-  const auto channel = std::make_shared<SshChannel>(shared_from_this(), std::move(request));
+  auto channel = std::make_shared<SshChannel>(shared_from_this(), std::move(request));
   const std::lock_guard lock(mutex_);
   deadline_ = std::max(deadline_, deadline);
   assign(channel, deadline);

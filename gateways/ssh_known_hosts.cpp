@@ -73,7 +73,7 @@ SshKnownHosts::SshKnownHosts(const SshSettings& settings)
 }
 
 void SshKnownHosts::read(const std::string& path) {
-  const auto text = read_ssh_file(path, "known hosts");
+  const auto text = read_ssh_file(path, errc::host_key_unknown, "known hosts");
   if (!text) return;
   int number = 0;
   for (std::size_t at = 0; at < text->size();) {

@@ -8,7 +8,6 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
-#include <functional>
 #include <map>
 #include <utility>
 
@@ -82,53 +81,35 @@ std::string local_host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
 }
 
-// %-tokens as in ssh_config(5), "TOKENS"; ${NAME} from the environment where `variables`.
-std::string expand(const std::string& text, const SshSettings& settings, bool variables) {
-  const LocalUser local = LocalUser::now();
-  std::string result;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    if (variables && text.compare(at, 2, "${") == 0 && text.find('}', at) != text.npos) {
-      const std::size_t end = text.find('}', at);
-      const char* const value = std::getenv(text.substr(at + 2, end - at - 2).c_str());
-      if (value == nullptr)
-        throw_error(errc::bad_spec, "ssh configuration: the environment has no " + text.substr(at, end + 1 - at));
-      result += value;
-      at = end;
-      continue;
+// What the %-tokens of ssh_config(5), "TOKENS", stand for.
+std::optional<std::string> token(char name, const SshSettings& settings) {
+  switch (name) {
+    case 'd': return LocalUser::now().home;
+    case 'h': return settings.host;
+    case 'i': return std::to_string(::getuid());
+    case 'k': return settings.host_key_name.empty() ? settings.host : settings.host_key_name;
+    case 'L': {
+      const std::string host = local_host_name();
+      return host.substr(0, host.find('.'));
     }
-    if (text[at] != '%') {
-      result += text[at];
-      continue;
-    }
-    switch (++at < text.size() ? text[at] : '\0') {
-      case '%': result += '%'; break;
-      case 'd': result += local.home; break;
-      case 'h': result += settings.host; break;
-      case 'i': result += std::to_string(::getuid()); break;
-      case 'k': result += settings.host_key_name.empty() ? settings.host : settings.host_key_name; break;
-      case 'L': {
-        const std::string name = local_host_name();
-        result += name.substr(0, name.find('.'));
-        break;
-      }
-      case 'l': result += local_host_name(); break;
-      case 'n': result += settings.name; break;
-      case 'p': result += std::to_string(settings.port); break;
-      case 'r': result += settings.user; break;
-      case 'u': result += local.name; break;
-      default:
-        throw_error(errc::bad_spec, "ssh configuration: an unknown % in " + escape_for_display(text) +
-                                        " (ssh_client=openssh may know it)");
-    }
+    case 'l': return local_host_name();
+    case 'n': return settings.name;
+    case 'p': return std::to_string(settings.port);
+    case 'r': return settings.user;
+    case 'u': return LocalUser::now().name;
+    default: return {};
   }
-  return result;
+}
+
+std::string expand(const std::string& text, const SshSettings& settings, Variables variables) {
+  return expand_tokens(text, variables, [&](char name) { return token(name, settings); });
 }
 
 std::vector<std::string> expanded_paths(const std::vector<std::string>& paths, const SshSettings& settings) {
   const LocalUser local = LocalUser::now();
   std::vector<std::string> result;
   for (const std::string& path : paths)
-    if (path != "none") result.push_back(expand_home(expand(path, settings, true), local));
+    if (path != "none") result.push_back(expand_home(expand(path, settings, Variables::expanded), local));
   return result;
 }
 
@@ -231,7 +212,7 @@ void read_proxy(const SshConfig& config, const CommandLine& line, SshSettings& s
     return;
   }
   const auto command = config.get("proxycommand");
-  if (command && *command != "none") settings.proxy_command = expand(*command, settings, false);
+  if (command && *command != "none") settings.proxy_command = expand(*command, settings, Variables::kept);
 }
 
 SshSettings resolve(const CommandLine& line, std::chrono::milliseconds keepalive, int depth) {
@@ -246,12 +227,11 @@ SshSettings resolve(const CommandLine& line, std::chrono::milliseconds keepalive
   SshSettings settings;
   settings.name = line.host;
   settings.keepalive = keepalive;
-  settings.host = line.host;
+  settings.host = config.host_name();
   if (const auto port = config.get("port")) {
     if (!port_of(*port)) bad_value("port", *port);
     settings.port = *port_of(*port);
   }
-  if (const auto name = config.get("hostname")) settings.host = expand(*name, settings, false);
   settings.user = config.get("user").value_or(LocalUser::now().name);
   for (const std::string& problem : {name_problem("host name", settings.name), name_problem("host name", settings.host),
                                      name_problem("user name", settings.user)})

@@ -2,9 +2,6 @@
 
 #include <utility>
 
-#include "core/escape.hpp"
-#include "gateways/remote_command.hpp"
-
 namespace gangway::detail {
 
 SshTransport::SshTransport(const std::shared_ptr<SshHost>& host, std::string command, Clock::time_point deadline)
@@ -16,14 +13,6 @@ std::unique_ptr<ByteStream> SshTransport::take_stream() { return std::make_uniqu
 void SshTransport::watch(std::function<void()> on_end, std::string gateway, std::shared_ptr<OutputSink> sink) {
   channel_->stderr_lines().start(std::move(gateway), std::move(sink));
   channel_->on_end(std::move(on_end));
-}
-
-std::optional<ConnectionEnd> SshTransport::failure() {
-  if (auto failure = channel_->failure()) return failure;
-  if (answered_) return {};
-  auto search = discovery_failure(channel_->death().stderr_tail);
-  if (!search) return {};
-  return ConnectionEnd{search->code, description_ + ": " + escape_for_display(search->text), {}};
 }
 
 void SshTransport::ask_keeper() noexcept {

@@ -4,7 +4,6 @@
 // Thread rule: as Transport.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string>
 
@@ -19,11 +18,10 @@ class SshTransport final : public Transport {
 
   [[nodiscard]] std::unique_ptr<ByteStream> take_stream() override;
   void watch(std::function<void()> on_end, std::string gateway, std::shared_ptr<OutputSink> sink) override;
-  void set_worker(pid_t) override { answered_ = true; }
   [[nodiscard]] std::string description() const override { return description_; }
   [[nodiscard]] bool ended() override { return channel_->ended(); }
   [[nodiscard]] DeathRecord death() override { return channel_->death(); }
-  [[nodiscard]] std::optional<ConnectionEnd> failure() override;
+  [[nodiscard]] std::optional<ConnectionEnd> failure() override { return channel_->failure(); }
 
   /// TERM for the keeper, which kills the agent's group. A gateway that has got nowhere yet is
   /// given up.
@@ -36,7 +34,6 @@ class SshTransport final : public Transport {
  private:
   const std::shared_ptr<SshChannel> channel_;
   const std::string description_;
-  std::atomic<bool> answered_{false};  // the agent has
 };
 
 }  // namespace gangway::detail

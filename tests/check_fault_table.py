@@ -1,15 +1,16 @@
 """tests/faults/README.md is whole, and true as far as a script can tell.
 
-Each row of the catalogue begins a line of a table, alone or in a list (`B1, B2`, `F5 to F14`); each test that is
-named exists: `Suite.Name`, followed by more `Names` of the suite, `file.py::name`. And row D14: nothing on the
-controller can make anything but plain values of what an agent sends.
+Each row of the catalogue begins a line of a table, alone or in a list (`C1, C4`, `F5 to F14`), and says what
+happens; each test that is named, in the last cell or outside of the tables, exists: `Suite.Name`, followed by more
+`Names` of the suite, `file.py::name`. And row D14: nothing on the controller can make anything but plain values of
+what an agent sends.
 """
 import ast
 import pathlib
 import re
 import sys
 
-# The rows of RELIABILITY.md, section 8. H comes with file synchronisation.
+# How many rows each section has. H comes with file synchronisation.
 ROWS = {"A": 20, "B": 22, "C": 14, "D": 22, "E": 14, "F": 16, "G": 14, "I": 10}
 
 # What makes objects, or code, of bytes.
@@ -30,6 +31,14 @@ def unnamed_rows(table):
         yield row + (" has no line" if row in rows else " is not in the catalogue")
 
 
+def incomplete_lines(page):
+    """Tables have three cells; in those of the guarantees the first one may be empty."""
+    for line in re.findall(r"^\|.*", page, re.M):
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) != 3 or not all(cells[1:]):
+            yield "a line needs a row, what happens, and a test: " + line[:60]
+
+
 def missing_tests(page):
     known = set()
     for source in tests.glob("*/*.cpp"):
@@ -37,7 +46,8 @@ def missing_tests(page):
     for source in tests.glob("python/**/test_*.py"):
         known.update(source.name + "::" + name for name in re.findall(r"^ *(?:async )?def (test_\w+)", source.read_text(), re.M))
     for line in page.splitlines():
-        for suite, rest in re.findall(r"`([A-Z]\w+\.|test_\w+\.py::)(\w*`(?:,? `\w+`)*)", line):
+        named = line.rstrip("| ").rpartition("|")[2]  # in a table the last cell; what happens may be `Like.this`
+        for suite, rest in re.findall(r"`([A-Z]\w+\.|test_\w+\.py::)(\w*`(?:,? `\w+`)*)", named):
             for name in rest.strip("`").replace(",", "").split("` `"):
                 if not any(test.startswith(suite + name) for test in known):
                     yield "%s%s does not exist" % (suite, name)
@@ -67,5 +77,6 @@ def unpicklers():
 
 
 page = (tests / "faults/README.md").read_text()
-complaints = [*unnamed_rows(page.split("## The guarantees")[0]), *missing_tests(page), *unpicklers()]
+catalogue = page.split("## The guarantees")[0]
+complaints = [*unnamed_rows(catalogue), *incomplete_lines(page), *missing_tests(page), *unpicklers()]
 sys.exit("\n".join(complaints) if complaints else 0)

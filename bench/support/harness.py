@@ -1,6 +1,6 @@
-"""Runs what a question compares in turns, and judges the medians against TARGETS.
+"""Runs what a question compares in turns, and judges the medians against its targets.
 
-A question is a file bench/NAME.py with a `QUESTION`. Each contestant is a command that
+A question is a file bench/NAME.py with a `QUESTION`, whose lines have the targets. Each contestant is a command that
 measures once and prints "key=value ..."; a line of the table is one of those keys. In
 turns, because the machine is never equally fast for a minute: whatever disturbs, disturbs
 everybody.

@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from support import harness  # noqa: E402
 
-# Read by those who compare: the order of TARGETS.md.
+# The order of the rows, as in the tables of bench/README.md.
 ORDER = ["start_up", "second", "fifty", "remote_exec", "ping_pong", "small_items", "structured", "bulk", "busy_ping",
          "unread", "held_gil", "interrupt", "ssh", "via", "fan_out", "python_ping_pong", "python_small_items",
          "python_structured", "python_bulk", "asyncio_ping", "xdist"]

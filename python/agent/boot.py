@@ -111,7 +111,7 @@ def trace_start():
 
 @on_demand("trace")
 def trace(text):
-    """EXECNET-SURFACE.md, section 11. Never raises."""
+    """As execnet traces: GANGWAY_DEBUG and EXECNET_DEBUG. Never raises."""
     try:
         line = "[%d] %s\n" % (getpid(), text)
         if link.debug == 2:
@@ -126,7 +126,7 @@ def trace(text):
 
 
 def widen(fd):
-    """A pipe of 1 MiB moves three times as much as one of 64 KiB (TARGETS.md)."""
+    """A pipe of 1 MiB moves three times as much as one of 64 KiB, between two CPUs."""
     import fcntl
 
     try:

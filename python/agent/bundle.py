@@ -44,7 +44,7 @@ PART_MODULES = {"arrays.py": "arrays", "buffers.py": "arrays", "callbacks.py": "
 STAGE0_NAMES = {"path"}  # in the namespace before the first part runs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-LIMIT = 12288  # bytes deflated; start-up time is what it protects (DESIGN.md)
+LIMIT = 12288  # bytes deflated; start-up time is what it protects
 PART_LIMIT = 65000  # bytes deflated: a part travels in one frame
 
 # Part 0. Compiles before the keeper forks: afterwards each page that is written to

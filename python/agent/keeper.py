@@ -3,7 +3,7 @@
 The parent half is the *keeper*. It watches descriptor 0 for a hang-up without reading
 it, relays how the worker ended, and leaves nothing of the worker's process group
 behind, also when the worker is stopped or a C extension holds its GIL
-(RELIABILITY.md, section 6). The child half is the worker, which goes on with the rest
+(spec-docs/termination.md). The child half is the worker, which goes on with the rest
 of the bundle. The keeper forks this early so that it holds little memory: what
 the worker compiles and imports is none of its business.
 """

@@ -1,4 +1,4 @@
-"""RECONFIGURE: how strings arrive (EXECNET-SURFACE.md, section 10). Items have no Python 2
+"""RECONFIGURE: how strings arrive. Items have no Python 2
 strings, so of the two options only py3str_as_py2str shows: str becomes bytes, its UTF-8."""
 from .wire import RECONFIGURE
 from .errors import ProtocolError

@@ -85,8 +85,8 @@ PyGateway::PyGateway(Gateway gateway, py::object spec)
 // In a forked child it is a copy of the parent's, which still uses what is behind it.
 PyGateway::~PyGateway() {
   if (!fork_.in_child()) return;
-  new Gateway(std::move(gateway_));
-  new std::shared_ptr<GatewaySide>(std::move(side_));
+  detail::abandon(gateway_);
+  detail::abandon(side_);
 }
 
 py::object PyGateway::channel(const ChannelPtr& state) {

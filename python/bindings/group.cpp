@@ -167,7 +167,7 @@ PyGroup::PyGroup() : group_(std::make_shared<Group>()) {
 
 PyGroup::~PyGroup() {
   if (fork_.in_child()) {
-    new std::shared_ptr<Group>(std::move(group_));  // a copy of the parent's
+    detail::abandon(group_);  // a copy of the parent's
     return;
   }
   const WithoutGil released;

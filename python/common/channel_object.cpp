@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "core/fork_guard.hpp"
 #include "python/common/channel_methods.hpp"
 #include "python/common/exceptions.hpp"
 
@@ -54,8 +55,8 @@ void deallocate(PyObject* object) {
   self.forget();
   clear(object);
   if (self.side->in_child()) {
-    new std::shared_ptr<ChannelHandle>(std::move(self.handle));  // never closed: it is the parent's
-    new std::shared_ptr<Side>(std::move(self.side));
+    detail::abandon(self.handle);  // never closed: it is the parent's
+    detail::abandon(self.side);
   } else if (self.handle.use_count() == 1) {  // not a task's own channel
     warn_of_error(self.connection(), self.state());
   }

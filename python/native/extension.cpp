@@ -87,4 +87,5 @@ PyModuleDef definition = {
 
 }  // namespace gangway::python
 
+// NOLINTNEXTLINE(bugprone-reserved-identifier): the name that Python looks for
 PyMODINIT_FUNC PyInit__gangway() { return PyModule_Create(&gangway::python::definition); }

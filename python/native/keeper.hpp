@@ -1,6 +1,6 @@
 // The keeper: a small process between the controller and the worker, which ends the
 // worker's process group when the controller is gone and the worker cannot end itself, and
-// relays how the worker ended (RELIABILITY.md, section 6). python/agent/keeper.py is the
+// relays how the worker ended (spec-docs/termination.md). python/agent/keeper.py is the
 // same for the portable agent.
 #pragma once
 

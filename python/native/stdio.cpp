@@ -9,7 +9,7 @@ namespace gangway::python {
 
 namespace {
 
-// A pipe of 1 MiB moves three times as much as one of 64 KiB (TARGETS.md).
+// A pipe of 1 MiB moves three times as much as one of 64 KiB, between two CPUs.
 constexpr int pipe_size = 1024 * 1024;
 
 detail::FileDescriptor move_away(int fd) {

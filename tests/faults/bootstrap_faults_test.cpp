@@ -1,4 +1,4 @@
-// Rows A of RELIABILITY.md, section 8: what may go wrong before an agent answers.
+// Rows A of the fault catalogue (README.md here): what may go wrong before an agent answers.
 #include "agent_bundle.hpp"
 #include "tests/faults/fault_test.hpp"
 

@@ -1,4 +1,4 @@
-// Rows B of RELIABILITY.md, section 8: how agents die, and what the controller sees of it.
+// Rows B of the fault catalogue (README.md here): how agents die, and what the controller sees of it.
 #include <algorithm>
 #include <future>
 #include <random>

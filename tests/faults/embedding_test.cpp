@@ -1,4 +1,4 @@
-// Rows I1 to I5 of RELIABILITY.md, section 8: what programs may do with handles and threads.
+// Rows I1, I2, I4, I5 and I7 of the fault catalogue (README.md here): what programs may do with handles and threads.
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>

@@ -1,4 +1,4 @@
-// The guarantees G1 to G7 (RELIABILITY.md, section 4): what the README promises, as programs
+// The guarantees G1 to G7 (README.md of the repository, "What is guaranteed"), as programs
 // that would notice, each with traffic beside what is looked at.
 #include <boost/asio/use_future.hpp>
 

@@ -1,4 +1,4 @@
-// Rows E of RELIABILITY.md, section 8: much, slow, and full. G3, G6
+// Rows E of the fault catalogue (README.md here): much, slow, and full. Guarantees G3 and G6.
 #include <sys/mman.h>
 #include <sys/resource.h>
 

@@ -1,4 +1,4 @@
-// Rows F of RELIABILITY.md, section 8: remote code that harms itself. G7 (F1: stdio_test.cpp)
+// Rows F of the fault catalogue (README.md here): remote code that harms itself. Guarantee G7. (F1: stdio_test.cpp)
 #include <thread>
 
 #include "tests/faults/fault_test.hpp"

@@ -203,7 +203,7 @@ TEST_F(SocketFaults, G11_too_many_bytes_are_refused) {
   (void)read_all(socket);
   ServerProcess encrypted({"127.0.0.1:0", "--secret-file", secret()});
   const FileDescriptor other = connected(encrypted.address());
-  const std::string hello = "\x16\x03\x01\x10\x00" + flood.substr(0, 4096);
+  const std::string hello = std::string{'\x16', '\x03', '\x01', '\x10', '\0'} + flood.substr(0, 4096);
   (void)::send(other.get(), hello.data(), hello.size(), MSG_NOSIGNAL);
   (void)read_all(other);
   EXPECT_TRUE(eventually([&] { return encrypted.log().find("too many bytes") != std::string::npos; }))
@@ -291,7 +291,7 @@ TEST_F(SocketFaults, G11_other_users_of_this_machine_are_turned_away) {
     }
     ::close(ends[1]);
     const FileDescriptor end(ends[0]);
-    const std::string text = read_all(end);
+    std::string text = read_all(end);
     ::waitpid(child, nullptr, 0);
     return text;
   };

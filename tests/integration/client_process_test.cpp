@@ -25,7 +25,7 @@ std::string find_program(const std::string& name) {
 }
 
 #define NEEDS(name) \
-  if (find_program(name).empty()) GTEST_SKIP() << "no " << name << " on this machine"
+  if (find_program(name).empty()) GTEST_SKIP() << "no " << (name) << " on this machine"
 #define NEEDS_ROOT \
   if (::geteuid() != 0) GTEST_SKIP() << "needs root"
 

@@ -123,7 +123,8 @@ TEST_F(OpenSsh, a_login_that_hangs_is_not_waited_for_longer_than_a_third_of_the_
                            "exec /usr/bin/ssh \"$@\"\n",
                        true);
   const EnvironmentScope path("PATH", programs.path() + ":" + std::getenv("PATH"));
-  const auto hanging = std::async(std::launch::async, [&] { return failure(spec()).code(); });
+  const auto hanging =
+      std::async(std::launch::async, [&] { EXPECT_THROW((void)group().makegateway(spec()), ConnectionLost); });
   ASSERT_TRUE(eventually([&] { return fs::exists(programs / "hangs"); }, patience));
   Gateway gateway = start();
   EXPECT_EQ(ask<int>(gateway, "channel.send(1)"), 1);

@@ -11,9 +11,7 @@
 namespace gangway::test {
 namespace {
 
-using detail::quote_for_any_shell;
 using detail::remote_command;
-using detail::RemoteCommand;
 using ::testing::HasSubstr;
 
 struct Result {

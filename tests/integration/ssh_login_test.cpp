@@ -10,6 +10,7 @@
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
 #include "tests/support/sshd.hpp"
+#include "tests/support/start_error.hpp"
 
 namespace gangway::test {
 namespace {
@@ -47,19 +48,7 @@ class SshLoginTest : public GroupTest {
            " -o GlobalKnownHostsFile=none -o HostKeyAlias=127.0.0.1 -o IdentityAgent=none " +
            (with_key ? "-i " + sshd.file("user_key") + " " : "") + options + " 127.0.0.1//python=python3";
   }
-  struct Failure {
-    boost::system::error_code code;
-    std::string text;
-  };
-  Failure failure(const std::string& spec) {
-    try {
-      (void)group().makegateway(spec);
-    } catch (const Error& problem) {
-      return {problem.code(), problem.what()};
-    }
-    ADD_FAILURE() << "it started: " << spec;
-    return {};
-  }
+  StartError failure(const std::string& spec) { return start_error(group(), spec); }
   bool works(const std::string& spec) { return ask<int>(group().makegateway(spec), "channel.send(7)") == 7; }
 
   TemporaryDirectory directory_;
@@ -68,15 +57,15 @@ class SshLoginTest : public GroupTest {
 TEST_F(SshLoginTest, names_ports_and_silence_are_told_apart) {
   Sshd sshd;
   const auto unknown = failure("ssh=-F none no-such-host.invalid");
-  EXPECT_EQ(unknown.code, errc::host_not_found);
-  EXPECT_THAT(unknown.text, HasSubstr("no-such-host.invalid"));
+  EXPECT_EQ(unknown.code(), errc::host_not_found);
+  EXPECT_THAT(unknown.what(), HasSubstr("no-such-host.invalid"));
   EXPECT_THROW((void)group().makegateway("ssh=-F none no-such-host.invalid"), HostNotFound);
 
   const int port = sshd.port();
   sshd.kill();
   const auto refused = failure("ssh=-F none -p " + std::to_string(port) + " 127.0.0.1");
-  EXPECT_EQ(refused.code, errc::connection_refused);
-  EXPECT_THAT(refused.text, HasSubstr("port " + std::to_string(port)));
+  EXPECT_EQ(refused.code(), errc::connection_refused);
+  EXPECT_THAT(refused.what(), HasSubstr("port " + std::to_string(port)));
 }
 
 TEST_F(SshLoginTest, G1_an_unknown_host_key_is_refused_or_stored) {
@@ -87,8 +76,8 @@ TEST_F(SshLoginTest, G1_an_unknown_host_key_is_refused_or_stored) {
            sshd.file("user_key") + " " + options + " 127.0.0.1//python=python3";
   };
   const auto refused = failure(storing_in("new", ""));
-  EXPECT_EQ(refused.code, errc::host_key_unknown);
-  EXPECT_THAT(refused.text, AllOf(HasSubstr("SHA256:"), HasSubstr("accept-new")));
+  EXPECT_EQ(refused.code(), errc::host_key_unknown);
+  EXPECT_THAT(refused.what(), AllOf(HasSubstr("SHA256:"), HasSubstr("accept-new")));
   EXPECT_FALSE(std::filesystem::exists(directory_ / "new"));
   EXPECT_EQ(sshd.logins(), 0);
 
@@ -111,8 +100,8 @@ TEST_F(SshLoginTest, G2_a_changed_host_key_ends_it_before_anything_secret_is_sen
   });
   for (const char* const strict : {"yes", "accept-new"}) {
     const auto changed = failure(spec(sshd, std::string("-o StrictHostKeyChecking=") + strict));
-    EXPECT_EQ(changed.code, errc::host_key_changed) << changed.text;
-    EXPECT_THAT(changed.text, AllOf(HasSubstr("SHA256:"), HasSubstr("ssh-keygen -f"), HasSubstr(":1")));
+    EXPECT_EQ(changed.code(), errc::host_key_changed) << changed.what();
+    EXPECT_THAT(changed.what(), AllOf(HasSubstr("SHA256:"), HasSubstr("ssh-keygen -f"), HasSubstr(":1")));
   }
   EXPECT_FALSE(asked);
   EXPECT_EQ(sshd.logins(), 0);
@@ -134,13 +123,13 @@ TEST_F(SshLoginTest, G3_known_hosts_of_every_kind) {
 
   write("127.0.0.1 " + key + "@revoked * " + key);
   const auto revoked = failure(spec(sshd, "-o ConnectTimeout=11"));
-  EXPECT_EQ(revoked.code, errc::host_key_changed);
-  EXPECT_THAT(revoked.text, HasSubstr("revoked"));
+  EXPECT_EQ(revoked.code(), errc::host_key_changed);
+  EXPECT_THAT(revoked.what(), HasSubstr("revoked"));
   write("@cert-authority * " + key);
-  EXPECT_EQ(failure(spec(sshd, "-o ConnectTimeout=12")).code, errc::host_key_unknown);
+  EXPECT_EQ(failure(spec(sshd, "-o ConnectTimeout=12")).code(), errc::host_key_unknown);
   std::filesystem::remove(file);
   std::filesystem::create_directory(file);
-  EXPECT_THAT(failure(spec(sshd, "-o ConnectTimeout=13")).text, HasSubstr("not a regular file"));
+  EXPECT_THAT(failure(spec(sshd, "-o ConnectTimeout=13")).what(), HasSubstr("not a regular file"));
   std::filesystem::remove(file);
 }
 
@@ -148,11 +137,11 @@ TEST_F(SshLoginTest, G4_what_was_tried_is_listed) {
   Sshd sshd;
   run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory_ / "wrong"});
   const auto refused = failure(spec(sshd, "-i " + (directory_ / "wrong") + " -i /no/such/key", false));
-  EXPECT_EQ(refused.code, errc::auth_failed);
-  EXPECT_THAT(refused.text, AllOf(HasSubstr("wrong: refused"), HasSubstr("/no/such/key: no such file"),
-                                  HasSubstr("it takes: publickey")));
+  EXPECT_EQ(refused.code(), errc::auth_failed);
+  EXPECT_THAT(refused.what(), AllOf(HasSubstr("wrong: refused"), HasSubstr("/no/such/key: no such file"),
+                                    HasSubstr("it takes: publickey")));
   std::filesystem::permissions(sshd.file("user_key"), std::filesystem::perms(0644));
-  EXPECT_THAT(failure(spec(sshd)).text, HasSubstr("others can read it"));
+  EXPECT_THAT(failure(spec(sshd)).what(), HasSubstr("others can read it"));
 }
 
 TEST_F(SshLoginTest, G4_a_passphrase_comes_from_the_program_or_from_ssh_askpass) {
@@ -160,8 +149,8 @@ TEST_F(SshLoginTest, G4_a_passphrase_comes_from_the_program_or_from_ssh_askpass)
   run({"ssh-keygen", "-q", "-p", "-N", "open sesame", "-f", sshd.file("user_key")});
   EnvironmentScope no_askpass("SSH_ASKPASS", std::nullopt);
   const auto nobody = failure(spec(sshd));
-  EXPECT_EQ(nobody.code, errc::auth_failed);
-  EXPECT_THAT(nobody.text, HasSubstr("nobody to ask"));
+  EXPECT_EQ(nobody.code(), errc::auth_failed);
+  EXPECT_THAT(nobody.what(), HasSubstr("nobody to ask"));
 
   std::vector<SshPrompt> prompts;
   group().set_ssh_askpass([&](const SshPrompt& prompt) -> std::optional<std::string> {
@@ -174,7 +163,7 @@ TEST_F(SshLoginTest, G4_a_passphrase_comes_from_the_program_or_from_ssh_askpass)
   EXPECT_EQ(prompts[0].key_file, sshd.file("user_key"));
 
   group().set_ssh_askpass([](const SshPrompt&) { return std::optional<std::string>("wrong"); });
-  EXPECT_THAT(failure(spec(sshd, "-o ConnectTimeout=11")).text, HasSubstr("wrong passphrase"));
+  EXPECT_THAT(failure(spec(sshd, "-o ConnectTimeout=11")).what(), HasSubstr("wrong passphrase"));
 
   group().set_ssh_askpass(nullptr);
   directory_.write("askpass", "#!/bin/sh\ncase $1 in *user_key*) echo 'open sesame';; esac\n", true);
@@ -217,7 +206,7 @@ TEST_F(SshLoginTest, keys_come_from_the_agent_too) {
   EXPECT_TRUE(works(to_strict + named + " -o IdentitiesOnly=yes 127.0.0.1//python=python3"));
   EXPECT_EQ(failure(to_strict + "-o IdentityAgent=" + socket + " -o IdentitiesOnly=yes -i " + (directory_ / "a.pub") +
                     " 127.0.0.1")
-                .code,
+                .code(),
             errc::auth_failed);
   agent.signal(SIGTERM);
   (void)agent.wait_for(patience);

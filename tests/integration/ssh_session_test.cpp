@@ -116,7 +116,7 @@ TEST_P(SshDiscovery, A7_an_old_python_and_a_new_one) {
   EXPECT_EQ(ask<int>(start(), "channel.send(1)"), 1);
 }
 
-// --- sessions that run no commands (RELIABILITY.md, A9 and G10)
+// --- sessions that run no commands: rows A9 and G10 of the fault catalogue (tests/faults/README.md)
 
 TEST_P(SshSession, G10_sftp_and_nothing_else) {
   serve({.config = {"ForceCommand internal-sftp"}});

@@ -63,6 +63,7 @@ TEST_F(SshSettingsTest, the_first_value_counts) {
   EXPECT_EQ(settings.strict_host_keys, StrictHostKeys::accept_new);
   EXPECT_THAT(settings.identity_files, ElementsAre(EndsWith("/joe_box.example.org")));
   EXPECT_EQ(with_config("Port 1\n", "-p 9 box").port, 9);
+  EXPECT_THAT(error_of("box", "HostName %p.example.org\n"), HasSubstr("an unknown % in %p.example.org"));
 }
 
 TEST_F(SshSettingsTest, compress_is_stronger_than_the_configuration) {

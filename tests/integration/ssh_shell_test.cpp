@@ -1,4 +1,5 @@
-// Login shells, their rc files and their homes, by both ssh clients (RELIABILITY.md, A1 to A5, A9 to A12).
+// Login shells, their rc files and their homes, by both ssh clients. Rows A1 to A5 and A9 to A12 of the fault
+// catalogue (tests/faults/README.md).
 #include <gmock/gmock.h>
 
 #include <filesystem>

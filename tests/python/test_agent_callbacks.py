@@ -1,4 +1,4 @@
-"""Channel.setcallback on the far side (EXECNET-SURFACE.md, section 5), by the native agent."""
+"""Channel.setcallback on the far side, by the native agent."""
 import os
 import sys
 import time

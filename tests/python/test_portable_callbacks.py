@@ -1,4 +1,4 @@
-"""Channel.setcallback() on the portable agent (EXECNET-SURFACE.md, section 5)."""
+"""Channel.setcallback() on the portable agent."""
 import os
 import struct
 import sys

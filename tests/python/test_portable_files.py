@@ -1,4 +1,4 @@
-"""Channel.makefile() on the portable agent (EXECNET-SURFACE.md, section 5)."""
+"""Channel.makefile() on the portable agent."""
 import os
 import sys
 

@@ -18,6 +18,7 @@
 
 #include "tests/support/agents.hpp"
 #include "tests/support/sshd.hpp"
+#include "tests/support/start_error.hpp"
 
 namespace gangway::test {
 
@@ -62,17 +63,7 @@ class SshGateways : public GroupTest {
            options + " " + host + "//ssh_config=/dev/null//" + client_;
   }
   Gateway start(std::string_view more = {}) { return group().makegateway(spec("private", more)); }
-  StartError failure(const std::string& spec) {
-    try {
-      (void)group().makegateway(spec);
-      ADD_FAILURE() << "started: " << spec;
-    } catch (const StartError& error) {
-      return error;
-    } catch (const Error& error) {
-      return {error.code(), error.what()};
-    }
-    return {errc::bootstrap_failed, ""};
-  }
+  StartError failure(const std::string& spec) { return start_error(group(), spec); }
   StartError failure() { return failure(spec()); }
 
  private:

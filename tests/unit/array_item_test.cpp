@@ -120,9 +120,8 @@ TEST(ArrayItem, every_cut_and_every_other_spelling_is_an_error) {
   const std::string head =
       "\x8c\x08_gangway\x8c\x05"
       "array\x93";
-  for (const char* const rest : {"N", ")R", "K\x01\x85R", "(K\x01tR", "(\x8c\x03<i4K\x01tR",
-                                 "(\x8c\x03<i4\x8c\x01"
-                                 "C)K\x01tR"})
+  for (const char* const rest :
+       {"N", ")R", "K\x01\x85R", "(K\x01tR", "(\x8c\x03<i4K\x01tR", "(\x8c\x03<i4\x8c\1C)K\x01tR"})
     EXPECT_EQ(failure(head + rest).substr(0, 9), "bad item:") << rest;
 }
 

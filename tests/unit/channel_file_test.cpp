@@ -13,7 +13,6 @@ namespace gangway::testing {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 constexpr auto patience = 20s;
 

@@ -13,6 +13,7 @@
 #include <gangway/channel_file.hpp>
 #include <gangway/multi_channel.hpp>
 
+#include "core/fork_guard.hpp"
 #include "tests/support/connected.hpp"
 
 namespace gangway::testing {
@@ -138,6 +139,19 @@ TEST_F(Fork, a_child_can_do_nothing_with_its_parents_channels) {
   EXPECT_EQ(third.receive<int>(10s), 3);
   EXPECT_EQ(queue.get(10s).second, Value(2));
   EXPECT_EQ(agent.owner->stream_ends + controller.owner->stream_ends + controller.owner->terminates, 0);
+}
+
+TEST(ForkGuard, what_is_abandoned_is_not_destroyed) {
+  struct CountDestroyed {
+    void operator()(int* count) const noexcept { ++*count; }
+  };
+  int destroyed = 0;
+  {
+    std::unique_ptr<int, CountDestroyed> owner(&destroyed);
+    detail::abandon(owner);
+    EXPECT_EQ(owner, nullptr);
+  }
+  EXPECT_EQ(destroyed, 0);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-"""Section 5: callbacks, and the end of channels that nobody holds."""
+"""Callbacks, and the end of channels that nobody holds."""
 
 import gc
 import os

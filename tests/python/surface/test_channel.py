@@ -1,4 +1,4 @@
-"""Section 5: Channel, without callbacks."""
+"""Channel, without callbacks."""
 
 import os
 import threading

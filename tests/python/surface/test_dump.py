@@ -1,4 +1,4 @@
-"""Section 10: dumps, loads, dump, load."""
+"""dumps, loads, dump, load."""
 
 import enum
 import io

@@ -1,4 +1,4 @@
-"""Section 8: execution models, and WorkerPool of section 14."""
+"""Execution models, and WorkerPool."""
 
 import os
 import queue

@@ -1,4 +1,4 @@
-"""Section 5: makefile."""
+"""makefile()."""
 
 import execnet
 import pytest

@@ -1,4 +1,4 @@
-"""Section 4: Gateway, and the worker behind popen."""
+"""Gateway, and the worker behind popen."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Section 3: Group."""
+"""Group."""
 
 import atexit
 import gc

@@ -1,4 +1,4 @@
-"""Section 14: names that other code reaches for."""
+"""Names that other code reaches for."""
 
 import sys
 

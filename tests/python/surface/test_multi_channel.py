@@ -1,4 +1,4 @@
-"""Section 7: MultiChannel."""
+"""MultiChannel."""
 
 import queue
 

@@ -1,4 +1,4 @@
-"""Sections 1 and 14: names, and the classes of exceptions."""
+"""Names, and the classes of exceptions."""
 
 import copy
 import importlib

@@ -1,4 +1,4 @@
-"""Section 12: the end of programs; and `python -m gangway.as_execnet`."""
+"""The end of programs; and `python -m gangway.as_execnet`."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Section 6: remote_exec, and where tasks run."""
+"""remote_exec, and where tasks run."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""Section 9: RSync."""
+"""RSync."""
 
 import os
 import shutil

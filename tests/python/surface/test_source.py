@@ -1,4 +1,4 @@
-"""Section 6: which functions can be sent."""
+"""Which functions can be sent."""
 
 import inspect
 

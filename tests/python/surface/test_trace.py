@@ -1,4 +1,4 @@
-"""Section 11: tracing."""
+"""Tracing."""
 
 import re
 

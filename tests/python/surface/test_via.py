@@ -1,4 +1,4 @@
-"""Section 4, via=ID: gateways through gateways."""
+"""Gateways through gateways."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Section 2: XSpec."""
+"""XSpec."""
 
 import copy
 
