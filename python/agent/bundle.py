@@ -27,8 +27,10 @@ import collections
 import importlib.util
 import marshal
 import os
+import subprocess
 import symtable
 import sys
+import tempfile
 import zlib
 
 from shrink import PUBLIC_ATTRIBUTES, Inline, Localize, Refer, Rename, Split, Strip, fold, gather_imports, squeeze, text_of
@@ -199,11 +201,16 @@ def entries_of(part, parts, tree):
 
 
 def deflate(text):
-    def with_memory(memory):
-        packer = zlib.compressobj(9, zlib.DEFLATED, 15, memory)
-        return packer.compress(text) + packer.flush()
-
-    return min(map(with_memory, range(5, 10)), key=len)
+    """A zlib stream: zopfli's is 3 % shorter than the best of zlib's own."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(text)
+        file.flush()
+        try:
+            packed = subprocess.run(["zopfli", "--zlib", "-c", file.name], check=True, stdout=subprocess.PIPE).stdout
+        except FileNotFoundError:
+            sys.exit("bundle.py: there is no zopfli (Debian's package has that name)")
+    assert zlib.decompress(packed) == text
+    return packed
 
 
 Bundle = collections.namedtuple("Bundle", [

@@ -156,7 +156,7 @@ class Channel:
                 item = items.popleft()
             except IndexError:
                 item = self._await_item(timeout)
-        except LoadError:  # it is in the place of an item
+        except (LoadError, MemoryError):  # it is in the place of an item
             self._taken()
             self._grant()
             raise

@@ -2,7 +2,7 @@
 import sys
 
 from .task import get_ident, on_demand, rare
-from .wire import BYTES, MAX_DEPTH, MAX_INT, PICKLE, STR, readv
+from .wire import BYTES, CUT, MAX_DEPTH, MAX_INT, PICKLE, STR, readv
 from .errors import DumpError, LoadError, TOO_DEEP, check_text, refuse
 from .arrays import make_array
 from .buffers import has_buffer
@@ -199,14 +199,23 @@ loads = None  # pickle's, when something was decoded
 def decode(tag, data):
     if tag == BYTES:
         return data
+    collecting = False
     try:
         if tag == STR:
             return str(data, "utf-8")
+        if len(data) > CUT:
+            import gc
+
+            collecting = gc.isenabled()
+            gc.disable()  # plain objects are no garbage: to look for some takes a third of the time
         return (loads or import_pickle().loads)(data)
     except MemoryError:
         raise
     except Exception as error:
         raise LoadError("bad item: %s: %s" % (type(error).__name__, error)) from None
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def channel(number):

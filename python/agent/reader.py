@@ -129,7 +129,7 @@ class Reader:
                 if stop > end:
                     if word >> 8 > MAX_FRAME:
                         raise ProtocolError("a frame of %d bytes" % (word >> 8))
-                    if word & 0xC0 or word >> 8 <= 4096 or end - body < 8 or not readv or not self.begin_frame(word, number, data, body, end):
+                    if word & 0xC0 or word & 0x30 == 0x30 or end - body < 8 or not readv or not self.begin_frame(word, number, data, body, end):
                         break
                     position = end
                     break

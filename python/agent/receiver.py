@@ -76,16 +76,22 @@ class Receiver:
 
     @rare
     def item_complete(self, channel, tag, data, cost):
-        """What cannot be read is a LoadError of the one who receives it."""
-        try:
-            item = decode(tag, data)
-            if channel._convert:
-                item = channel._convert(item)
-        except LoadError as error:
-            item = error
+        """Objects are made by the one who receives them: many at once would keep the garbage
+        collector busy, and take more memory than the window says. A channel has to be held at once."""
+        convert = channel._convert
+
+        def item():
+            value = decode(tag, data)
+            return convert(value) if convert else value
+
+        if tag != PICKLE or b"_gangway" in data:
+            try:
+                item = item()
+            except LoadError:
+                pass  # when it is received
+        if type(item) is type(decode) and type(channel._items) is deque:
             with self.wire:
-                if type(channel._items) is deque:
-                    channel._items = Checked.of(channel._items)
+                channel._items = Checked.of(channel._items)
         self.arrived(channel, (item,), 1, cost)
 
     @rare

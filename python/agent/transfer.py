@@ -3,14 +3,12 @@ from io import BytesIO
 from _collections import deque  # without the rest of collections: 0.7 ms
 
 from .task import rare
-from .errors import LoadError
+from .items import decode
 
 
 @rare
 class Outgoing:
     """An item on its way out."""
-
-    __slots__ = ("word", "view", "offset", "total", "done")
 
     def __init__(self, tag, payload):
         self.word = tag
@@ -29,8 +27,6 @@ class Arriving:
     without a copy; and bytes(n) is calloc, which takes memory as it is touched.
     """
 
-    __slots__ = ("tag", "total", "cost", "filled", "granted", "file", "view")
-
     def __init__(self, tag, total):
         self.tag = tag
         self.total = total
@@ -47,7 +43,7 @@ class Arriving:
 
 @rare
 class Checked(deque):
-    """The queue of a channel on which something came that cannot be read: a LoadError."""
+    """The queue of a channel on which something came that was not decoded yet: a function that does it."""
 
     @staticmethod
     def of(queue):
@@ -61,6 +57,4 @@ class Checked(deque):
 
     def popleft(self):
         item = deque.popleft(self)
-        if type(item) is LoadError:
-            raise item
-        return item
+        return item() if type(item) is type(decode) else item

@@ -9,6 +9,7 @@
 #include "core/dump_encoder.hpp"
 #include "core/span_source.hpp"
 #include "python/common/exceptions.hpp"
+#include "python/common/gc_pause.hpp"
 #include "python/common/method.hpp"
 #include "python/common/object_builder.hpp"
 #include "python/common/object_walker.hpp"
@@ -112,6 +113,7 @@ PyObject* parse(PyObject* args, PyObject* names, const char* format, const char*
 PyObject* loads(PyObject*, PyObject* args, PyObject* names) {
   return parse(args, names, "O|pp:loads", "data", [](PyObject* data, LoadOptions options) {
     const Buffer document(data);
+    const GcPause pause;
     return load_from(detail::SpanSource(document.span()), options);
   });
 }

@@ -5,6 +5,7 @@
 #include <gangway/error.hpp>
 
 #include "python/common/exceptions.hpp"
+#include "python/common/gc_pause.hpp"
 
 namespace gangway::python {
 
@@ -113,7 +114,10 @@ PyRef decode_object(detail::InItem item, ObjectChannels& channels) {
       PyErr_Clear();
       throw LoadError(errc::bad_text, "bad item: a str that is not UTF-8");
     }
-    default: return detail::PickleDecoder<ObjectBuilder>(builder, item.payload.span()).decode();
+    default: {
+      const GcPause pause;
+      return detail::PickleDecoder<ObjectBuilder>(builder, item.payload.span()).decode();
+    }
   }
 }
 

@@ -101,6 +101,27 @@ def test_nothing_is_granted_before_the_user_has_taken_it(python):
             agent.wait_for(lambda kind, n, p: kind == CREDIT and n == 99, 0.3)
 
 
+def test_items_that_nobody_takes_need_the_memory_of_their_bytes(python):
+    """Not that of the objects in them, which is ten times as much."""
+    with start(python, window=16 << 20) as agent:
+        number = agent.remote_exec("channel.send(channel.receive())\nimport time; time.sleep(60)")
+        item = [{i: [i]} for i in range(10000)]
+        agent.send(number, item)
+        assert agent.receive(number) == item
+
+        def resident():
+            with open("/proc/%d/status" % agent.hello["pid"]) as file:
+                return int(file.read().partition("VmRSS:")[2].split()[0]) << 10
+
+        before = resident()
+        frames = item_frames(number, item)
+        count = (12 << 20) // len(frames)
+        for _ in range(count):
+            agent.write(frames)
+        agent.ping()
+        assert resident() - before < 2 * count * len(frames)
+
+
 @pytest.mark.core
 def test_both_sides_may_fill_their_windows_without_deadlock(python):
     with start(python, window=1 << 20) as agent:

@@ -191,3 +191,17 @@ def test_large_item_may_arrive_in_two_at_any_byte_of_its_head(agent, here):
     time.sleep(0.02)  # for the agent to read it
     agent.write(frames[8 + here:])
     assert agent.receive(number) == item
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_not_collected_while_a_large_item_is_decoded(agent, collects):
+    number = agent.remote_exec(
+        "import gc\n"
+        "if not channel.receive(): gc.disable()\n"
+        "collections = []\n"
+        "gc.callbacks.append(lambda phase, info: collections.append(phase))\n"
+        "item = channel.receive()\n"
+        "channel.send([len(item), len(collections) < 10, gc.isenabled()])")
+    agent.send(number, collects)
+    agent.send(number, [[i] for i in range(100000)])
+    assert agent.receive(number) == [100000, True, collects]
