@@ -1,6 +1,7 @@
 // What a hop costs: the round trip of an int, bulk in both directions, and the start of one more
 // gateway, through one hop and directly. The argument says what the hop is; what is behind it is
 // a portable agent in any case, as is the one that is reached directly.
+#include "bench/support/bulk.hpp"
 #include "bench/support/gangway_side.hpp"
 
 namespace {
@@ -21,28 +22,6 @@ double round_trip(gangway::Gateway gateway, int count) {
   return turns(count);
 }
 
-double to_controller(gangway::Gateway gateway, int count) {
-  gangway::Channel channel =
-      gateway.remote_exec("item = b'x' * 1048576\nfor i in range(channel.receive()): channel.send(item)");
-  const bench::Stopwatch watch;
-  channel.send(count);
-  for (int i = 0; i < count; ++i) (void)channel.receive();
-  return static_cast<double>(mib) * count / watch.seconds() / 1e9;
-}
-
-double to_agent(gangway::Gateway gateway, int count) {
-  gangway::Channel channel =
-      gateway.remote_exec("for i in range(channel.receive()): item = channel.receive()\nchannel.send(0)");
-  gangway::Bytes item;
-  item.resize_uninitialized(mib);
-  std::fill(item.begin(), item.end(), std::byte{'x'});
-  const bench::Stopwatch watch;
-  channel.send(count);
-  for (int i = 0; i < count; ++i) channel.send(item);
-  (void)channel.receive<int>();
-  return static_cast<double>(mib) * count / watch.seconds() / 1e9;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -54,14 +33,14 @@ int main(int argc, char** argv) {
     gangway::Gateway nested = gangway::makegateway("popen//via=hub");
     (void)nested.remote_exec("channel.send(1)").receive();
     const double start = watch.millis();
-    const double down = to_controller(nested, 256);
-    const double up = to_agent(nested, 256);
+    const double down = bench::bulk_to_controller(nested, mib, 256);
+    const double up = bench::bulk_to_agent(nested, mib, 256);
     bench::report({{"start", start},
                    {"trip", round_trip(nested, 3000)},
                    {"direct_trip", round_trip(direct, 3000)},
                    {"to_controller", down},
                    {"to_agent", up},
-                   {"direct_to_controller", to_controller(direct, 256)},
-                   {"direct_to_agent", to_agent(direct, 256)}});
+                   {"direct_to_controller", bench::bulk_to_controller(direct, mib, 256)},
+                   {"direct_to_agent", bench::bulk_to_agent(direct, mib, 256)}});
   });
 }

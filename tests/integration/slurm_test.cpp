@@ -13,6 +13,7 @@
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
 #include "tests/support/sshd.hpp"
+#include "tests/support/start_error.hpp"
 
 namespace gangway::test {
 namespace {
@@ -84,9 +85,10 @@ class SlurmGateway : public GroupTest {
     GroupTest::TearDown();
   }
   [[nodiscard]] const Slurm& slurm() const { return *slurm_; }
-  Gateway start(const std::string& options = {}) {
-    return group().makegateway("slurm" + (options.empty() ? "" : "=" + options) + "//python=/usr/bin/python3");
+  static std::string spec(const std::string& options = {}) {
+    return "slurm" + (options.empty() ? "" : "=" + options) + "//python=/usr/bin/python3";
   }
+  Gateway start(const std::string& options = {}) { return group().makegateway(spec(options)); }
   std::string node(const Gateway& gateway) {
     return ask(gateway, "import os; channel.send(os.environ['SLURMD_NODENAME'])").as_str();
   }
@@ -109,12 +111,8 @@ TEST_F(SlurmGateway, agents_run_where_slurm_puts_them) {
   Channel echo = first.remote_exec("channel.send(channel.receive())");
   echo.send(zeros(1'000'000));
   EXPECT_EQ(take(echo).as_bytes().size(), 1'000'000u);
-  try {
-    (void)start("-p no-such-partition");
-    ADD_FAILURE() << "started";
-  } catch (const StartError& error) {
-    EXPECT_EQ(error.code(), errc::host_not_found) << error.what();
-  }
+  const StartError error = start_error(group(), spec("-p no-such-partition"));
+  EXPECT_EQ(error.code(), errc::host_not_found) << error.what();
 }
 
 TEST_F(SlurmGateway, a_group_in_one_allocation_has_a_task_per_gateway) {
@@ -165,12 +163,8 @@ TEST_F(SlurmGateway, a_node_whose_daemon_died_is_an_error_of_new_gateways_in_tim
   EXPECT_EQ(take<int>(echo), 1);
   before.exit();
   EXPECT_TRUE(group().terminate(5s).survivors.empty());
-  try {
-    (void)group().makegateway("slurm=-w gwn1//python=/usr/bin/python3//connect_timeout=5");
-    ADD_FAILURE() << "started";
-  } catch (const StartError& error) {
-    EXPECT_EQ(error.code(), errc::bootstrap_timeout) << error.what();  // srun waits for the node
-  }
+  const StartError error = start_error(group(), spec("-w gwn1") + "//connect_timeout=5");
+  EXPECT_EQ(error.code(), errc::bootstrap_timeout) << error.what();  // srun waits for the node
   EXPECT_TRUE(group().terminate(1s).survivors.empty());
 }
 

@@ -7,6 +7,7 @@
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
 #include "tests/support/sshd.hpp"
+#include "tests/support/start_error.hpp"
 
 namespace gangway::test {
 namespace {
@@ -22,15 +23,7 @@ class ViaKinds : public GroupTest {
     GroupTest::SetUp();
     (void)group().makegateway("popen//id=hub//python=/usr/bin/python3");
   }
-  [[nodiscard]] std::string start_error(const std::string& spec) {
-    try {
-      (void)group().makegateway(spec);
-    } catch (const StartError& error) {
-      return error.what();
-    }
-    ADD_FAILURE() << spec << " was started";
-    return {};
-  }
+  [[nodiscard]] std::string failure(const std::string& spec) { return start_error(group(), spec).what(); }
   static void check(Gateway gateway) {
     Channel channel = gateway.remote_exec("for item in channel: channel.send(len(item))");
     for (const std::size_t size : {std::size_t{1}, std::size_t{3'000'000}}) {
@@ -72,7 +65,7 @@ TEST_F(ViaKinds, refusals_of_ssh_name_the_hop) {
   if (const auto why = Sshd::missing(); !why.empty()) GTEST_SKIP() << why;
   Sshd sshd;
   sshd.change_host_key();
-  EXPECT_THAT(start_error(sshd.spec("via=hub//id=there")),
+  EXPECT_THAT(failure(sshd.spec("via=hub//id=there")),
               AllOf(StartsWith("gateway there: "), HasSubstr("hop hub"), HasSubstr("the host key has changed")));
 }
 

@@ -11,6 +11,7 @@
 
 #include "tests/support/agents.hpp"
 #include "tests/support/poll.hpp"
+#include "tests/support/start_error.hpp"
 
 namespace gangway::test {
 namespace {
@@ -41,15 +42,7 @@ class Via : public AgentTest {
     return std::any_of(all.begin(), all.end(),
                        [&](const Survivor& one) { return one.command.find(command) != one.command.npos; });
   }
-  [[nodiscard]] std::string start_error(const std::string& spec) {
-    try {
-      (void)group().makegateway(spec);
-    } catch (const StartError& error) {
-      return error.what();
-    }
-    ADD_FAILURE() << spec << " was started";
-    return {};
-  }
+  [[nodiscard]] std::string failure(const std::string& spec) { return start_error(group(), spec).what(); }
 };
 INSTANTIATE_TEST_SUITE_P(, Via, ::testing::ValuesIn(main_agents()), agent_name);
 
@@ -99,7 +92,7 @@ TEST_P(Via, it_occupies_a_task_of_the_hop) {
 TEST_P(Via, a_hop_with_a_main_thread_only_serves_one) {
   (void)hub("id=hub//execmodel=main_thread_only");
   Gateway nested = through("hub", "id=first//execmodel=main_thread_only");
-  EXPECT_THAT(start_error("popen//via=hub//id=second"),
+  EXPECT_THAT(failure("popen//via=hub//id=second"),
               ::testing::AllOf(HasSubstr("hub"), HasSubstr("concurrent remote_exec would cause deadlock")));
   EXPECT_EQ(ask<int>(nested, "channel.send(1)"), 1);
   nested.exit();
@@ -161,7 +154,7 @@ TEST_P(Via, unknown_hop) {
 
 TEST_P(Via, a_program_that_the_hop_has_not) {
   (void)hub();
-  const std::string text = start_error("popen//via=hub//id=w//python=/nowhere/python3");
+  const std::string text = failure("popen//via=hub//id=w//python=/nowhere/python3");
   EXPECT_THAT(text, StartsWith("gateway w: "));
   EXPECT_THAT(text, HasSubstr("hub"));
   EXPECT_THAT(text, HasSubstr("/nowhere/python3: No such file or directory"));
@@ -170,7 +163,7 @@ TEST_P(Via, a_program_that_the_hop_has_not) {
 
 TEST_P(Via, a_program_that_ends) {
   (void)hub();
-  EXPECT_THAT(start_error("popen//via=hub//python=/bin/sh -c 'echo broken >&2; exit 5'"),
+  EXPECT_THAT(failure("popen//via=hub//python=/bin/sh -c 'echo broken >&2; exit 5'"),
               ::testing::AllOf(HasSubstr("exit status 5"), HasSubstr("broken")));
 }
 
@@ -181,7 +174,7 @@ TEST_P(Via, the_hop_dies_while_it_starts) {
     EXPECT_TRUE(eventually([&] { return runs("sleep 100"); }, 20s));
     ::kill(worker, SIGKILL);
   });
-  EXPECT_THAT(start_error("popen//via=hub//id=w//python=/bin/sh -c 'sleep 100'"),
+  EXPECT_THAT(failure("popen//via=hub//id=w//python=/bin/sh -c 'sleep 100'"),
               ::testing::AllOf(StartsWith("gateway w: lost with its hop: gateway hub: "), HasSubstr("SIGKILL")));
   killer.join();
 }
@@ -190,7 +183,7 @@ TEST_P(Via, a_hop_that_is_dead_already) {
   Gateway hop = hub();
   ::kill(processes(hop)[0], SIGKILL);
   EXPECT_TRUE(hop.join(patience));
-  EXPECT_THAT(start_error("popen//via=hub"), HasSubstr("gateway hub: the connection was lost"));
+  EXPECT_THAT(failure("popen//via=hub"), HasSubstr("gateway hub: the connection was lost"));
 }
 
 TEST_P(Via, a_hop_that_exits_takes_its_gateways_along) {

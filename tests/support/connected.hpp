@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,6 +32,19 @@ using detail::FdStream;
 using detail::FileDescriptor;
 using detail::Runtime;
 using namespace std::chrono_literals;
+
+inline constexpr auto patience = 20s;  // a deadline, not a duration that is waited for
+
+/// Runs on a thread of its own; an exception ends the test.
+template <class Action>
+[[nodiscard]] auto later(Action action) {
+  return std::async(std::launch::async, std::move(action));
+}
+
+template <class Future>
+[[nodiscard]] bool is_ready(Future& future, std::chrono::milliseconds time = 0ms) {
+  return future.wait_for(time) == std::future_status::ready;
+}
 
 /// Ends its connection when the stream ends, with a death record that can be recognised.
 class Owner final : public Connection::Owner {

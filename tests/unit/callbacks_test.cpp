@@ -18,8 +18,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr auto patience = 20s;
-
 const Value over("over");
 
 /// What callbacks were called with, by any thread.

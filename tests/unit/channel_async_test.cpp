@@ -41,7 +41,6 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using Cancel = asio::cancellation_type;
 
-constexpr auto patience = 20s;
 constexpr Cancel cancel_types[] = {Cancel::terminal, Cancel::partial, Cancel::total, Cancel::all};
 
 /// Counts what it is called with.

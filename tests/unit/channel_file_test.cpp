@@ -14,8 +14,6 @@ namespace {
 
 using ::testing::ElementsAre;
 
-constexpr auto patience = 20s;
-
 class ChannelFiles : public ConnectedTest {
  protected:
   void SetUp() override {

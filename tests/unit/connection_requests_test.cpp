@@ -12,8 +12,6 @@ namespace {
 
 using ::testing::ElementsAre;
 
-constexpr auto patience = 20s;
-
 class Requests : public ConnectedTest {};
 
 TEST_F(Requests, stacks_are_asked_for_and_answered_later) {

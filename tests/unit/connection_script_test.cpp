@@ -10,8 +10,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr auto patience = 20s;
-
 class ScriptedTest : public test::LeakCheckedTest {
  protected:
   void start(std::optional<detail::Nonce> nonce = {}) {

@@ -13,8 +13,6 @@ namespace {
 
 using ::testing::ElementsAre;
 
-constexpr auto patience = 20s;
-
 class MultiChannels : public ConnectedTest {
  protected:
   void open(std::uint64_t window = limits::window, int count = 3) {
