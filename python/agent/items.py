@@ -98,12 +98,27 @@ def dumps(item):
     if (
         # Up to 3.11 the pickler gives up at the recursion limit, no higher than ours by default.
         size > 2 * MAX_DEPTH and (sys.version_info >= (3, 12) or sys.getrecursionlimit() > MAX_DEPTH or not readv)
+        and (b"_gangway" in data or not readv or may_be_deep(item))
         or b"\x93" in data and sys.version_info < (3, 8)  # STACK_GLOBAL
     ):
         audit(item)
     elif b"\xed" in data and type(item) is not float or size > MAX_INT and b"\x8b" in data:  # for looks_bad()
         audit(item, size)
     return data
+
+
+@rare
+def may_be_deep(item):
+    """Whether there may be more than MAX_DEPTH levels: a tenth of the time of audit(). Not for channels,
+    which refer to everything."""
+    from gc import get_referents
+
+    level = [item]
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return False
+        level = get_referents(*level)
+    return True
 
 
 @rare

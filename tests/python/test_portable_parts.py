@@ -41,7 +41,7 @@ def test_part_is_asked_for_once_and_used(agent):
 
 def test_session_without_need_asks_for_nothing(agent):
     deaf(agent)
-    assert agent.run("for i in range(3): channel.send([i])\ntry: channel.nothing\nexcept AttributeError as e: channel.send(str(e))")[3] == "nothing"
+    assert agent.run("for n in 0, 1, 5000: channel.send([[7] for i in range(n)])\ntry: channel.nothing\nexcept AttributeError as e: channel.send(str(e))")[3] == "nothing"
     assert agent.status()["numchannels"] == 0
     assert not [entry for entry in agent.frames if entry[0] == NEED]
 
