@@ -207,7 +207,7 @@ ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) cons
     end.code = search->code;
     end.text = program + ": " + escape_for_display(search->text);
   } else if (end.code == errc::connection_lost) {
-    end.code = end.death.exit_status == exit_not_found ? errc::python_not_found : errc::bootstrap_failed;
+    end.code = errc::bootstrap_failed;
     if (end.death.exit_status == exit_not_found)
       end.text = "no Python found: " + interpreter + " (exit status 127)";
     else if (end.death.exit_status == exit_not_executable)
@@ -216,10 +216,12 @@ ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) cons
       end.text =
           program + " ended before it answered" + (end.death.known() ? ": " + end.death.summary() : std::string());
   }
+  if (end.code == errc::bootstrap_failed && end.death.exit_status == exit_not_found) end.code = errc::python_not_found;
   if (end.code == errc::bootstrap_failed && is_refusal(end.death, noise)) {
     end.code = errc::shell_refused;
     end.text = program + ": the login shell did not run the command: " + end.death.summary();
   }
+  if (const auto hop = spec_.via()) end.text = "at its hop " + *hop + ": " + end.text;
   end.text += shown_noise(noise);
   return end;
 }

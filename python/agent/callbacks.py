@@ -14,7 +14,7 @@ from _weakref import ref
 from .task import ensure_threading, error_text, get_ident, sleep, start_new_thread
 from .wire import LAST_MESSAGE, allocate_lock, pack_head
 from .errors import RemoteError
-from .transfer import Checked
+from .transfer import Undecoded
 from .link import link
 
 
@@ -46,12 +46,10 @@ class Callback:
 
     def take(self, channel):
         """Hands over one item, in whatever thread this is."""
-        try:
-            item = self.queue.popleft()
-        finally:  # a LoadError is in the place of an item
-            if channel._taken() == channel._mark:
-                channel._grant()
-        self.function(item)
+        item = self.queue.popleft()
+        if channel._taken() == channel._mark:
+            channel._grant()
+        self.function(item.decode() if type(item) is Undecoded else item)
 
     def handle(self, channel):
         """One token; the callback thread's."""
@@ -119,7 +117,7 @@ def set_callback(channel, function, endmarker):
         queue = channel._items
         if type(queue) is Callback:
             raise OSError("%r has a callback already" % channel)
-        queue = Checked.of(queue)
+        queue = moved(queue)
         callback = channel._items = Callback(queue, function, endmarker)
     link.wake(channel._bells)  # who receives here is to have its error now
     link.flush()
@@ -135,6 +133,16 @@ def set_callback(channel, function, endmarker):
         channel._items = callback.queue
         raise
     callback.finish(channel)
+
+
+def moved(queue):
+    """A queue of its own: who is about to receive finds the old one empty, and then that there is a callback."""
+    new = deque()
+    try:
+        while True:
+            new.append(queue.popleft())
+    except IndexError:
+        return new
 
 
 def go_live(channel, callback):

@@ -9,12 +9,12 @@ from .task import ExecModel, MAX_ERROR_TEXT, get_ident, leave, monotonic, on_dem
 from .wire import (
     BEGIN, CLOSE, CLOSE_ERROR, COALESCE, CREDIT, EAGER, END, INT, INT_COST, INT_WORD, SMALL, UNLIMITED,
     pack_head, pack_int, u64_struct)
-from .errors import LoadError, TimeoutError, refuse
+from .errors import TimeoutError, refuse
 from .callbacks import Callback, set_callback
 from .strings import reconfigure_channel
 from .files import open_file
 from .items import encode
-from .transfer import Outgoing
+from .transfer import Outgoing, Undecoded
 
 
 class Channel:
@@ -152,17 +152,12 @@ class Channel:
         if not items and timeout is None:
             self._link.lead_for(self)
         try:
-            try:
-                item = items.popleft()
-            except IndexError:
-                item = self._await_item(timeout)
-        except (LoadError, MemoryError):  # it is in the place of an item
-            self._taken()
-            self._grant()
-            raise
+            item = items.popleft()
+        except IndexError:
+            item = self._await_item(timeout)
         if self._taken() == self._mark:
             self._grant()
-        return item
+        return item.decode() if type(item) is Undecoded else item
 
     @rare
     def _await_item(self, timeout):

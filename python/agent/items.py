@@ -98,7 +98,7 @@ def dumps(item):
     if (
         # Up to 3.11 the pickler gives up at the recursion limit, no higher than ours by default.
         size > 2 * MAX_DEPTH and (sys.version_info >= (3, 12) or sys.getrecursionlimit() > MAX_DEPTH or not readv)
-        and (b"_gangway" in data or not readv or may_be_deep(item))
+        and (sys.version_info < (3, 12) or data[2] != 0x95 or b"_gangway" in data or may_be_deep(item))
         or b"\x93" in data and sys.version_info < (3, 8)  # STACK_GLOBAL
     ):
         audit(item)
@@ -109,8 +109,8 @@ def dumps(item):
 
 @rare
 def may_be_deep(item):
-    """Whether there may be more than MAX_DEPTH levels: a tenth of the time of audit(). Not for channels,
-    which refer to everything."""
+    """Whether there may be more than MAX_DEPTH levels: a tenth of the time of audit(). Only for what the C
+    pickler has written (from FRAME on): everything else may refer to its class, and so to all there is."""
     from gc import get_referents
 
     level = [item]
@@ -222,7 +222,7 @@ def decode(tag, data):
             import gc
 
             collecting = gc.isenabled()
-            gc.disable()  # plain objects are no garbage: to look for some takes a third of the time
+            gc.disable()  # plain objects are no garbage: up to 3.11 looking for some takes a third of the time
         return (loads or import_pickle().loads)(data)
     except MemoryError:
         raise

@@ -1,12 +1,10 @@
 """Frames that carry items, and what becomes of them."""
-from _collections import deque  # without the rest of collections: 0.7 ms
-
 from .task import monotonic, rare
-from .wire import BEGIN, BYTES, END, EXEC, INT, PICKLE, STR, part, unpack_u64
+from .wire import BEGIN, BYTES, END, EXEC, INT, LATER, PICKLE, STR, part, unpack_u64
 from .errors import LoadError, ProtocolError
 from .spelling import plain_loads
 from .items import decode
-from .transfer import Arriving, Checked
+from .transfer import Arriving, Undecoded
 
 
 @part
@@ -76,22 +74,18 @@ class Receiver:
 
     @rare
     def item_complete(self, channel, tag, data, cost):
-        """Objects are made by the one who receives them: many at once would keep the garbage
-        collector busy, and take more memory than the window says. A channel has to be held at once."""
-        convert = channel._convert
-
-        def item():
-            value = decode(tag, data)
-            return convert(value) if convert else value
-
-        if tag != PICKLE or b"_gangway" in data:
+        """The objects of larger items are made when they are received: many at once would keep the garbage
+        collector busy, and take more memory than the window says. A channel has to be held from
+        now on; arrays have its mark, too."""
+        if tag == PICKLE and len(data) > LATER and not channel._convert and b"_gangway" not in data:
+            item = Undecoded(data)
+        else:
             try:
-                item = item()
-            except LoadError:
-                pass  # when it is received
-        if type(item) is type(decode) and type(channel._items) is deque:
-            with self.wire:
-                channel._items = Checked.of(channel._items)
+                item = decode(tag, data)
+                if channel._convert:
+                    item = channel._convert(item)
+            except LoadError as error:
+                item = Undecoded(error)
         self.arrived(channel, (item,), 1, cost)
 
     @rare

@@ -1,8 +1,9 @@
 """Large items on their way, out and in."""
 from io import BytesIO
-from _collections import deque  # without the rest of collections: 0.7 ms
 
 from .task import rare
+from .wire import PICKLE
+from .errors import LoadError
 from .items import decode
 
 
@@ -41,20 +42,15 @@ class Arriving:
         return self.file.getvalue()
 
 
-@rare
-class Checked(deque):
-    """The queue of a channel on which something came that was not decoded yet: a function that does it."""
+class Undecoded:
+    """In the place of an item that was not decoded yet, or cannot be."""
 
-    @staticmethod
-    def of(queue):
-        """Takes over; somebody may be about to take from the old one."""
-        new = Checked()
-        try:
-            while True:
-                new.append(queue.popleft())
-        except IndexError:
-            return new
+    __slots__ = ("data",)
 
-    def popleft(self):
-        item = deque.popleft(self)
-        return item() if type(item) is type(decode) else item
+    def __init__(self, data):
+        self.data = data  # a pickle, or the LoadError
+
+    def decode(self):
+        if type(self.data) is LoadError:
+            raise self.data
+        return decode(PICKLE, self.data)

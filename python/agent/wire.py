@@ -11,6 +11,7 @@ MAX_CONTROL = 4096  # control frames queued for a peer that does not read
 MAX_DEPTH = 1000
 MAX_INT = 1 << 20  # bytes
 SMALL = 16384  # bytes of an item that may share a write with others
+LATER = 256  # bytes: a longer pickle is decoded when it is received
 EAGER = 32  # sends that go out at once, after a wait and while so many
 EAGER_TIME = 0.00064  # seconds take longer than this: "send, then os._exit" loses nothing
 FLOOD = 2048  # bytes in a tick of the stand-by: else it is over

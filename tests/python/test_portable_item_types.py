@@ -122,6 +122,18 @@ channel.send([complex(1, 2)])
 
 
 @pytest.mark.core
+@pytest.mark.parametrize("limit", [1000, 2000])
+def test_depth_is_not_looked_for_in_what_a_buffer_belongs_to(agent, limit):
+    """The classes of these lead to their modules, and from there everywhere."""
+    assert agent.run("""
+import array, ctypes, sys
+sys.setrecursionlimit(%d)
+for item in array.array("B", bytes(5000)), (ctypes.c_ubyte * 5000)(), [memoryview(array.array("B", bytes(5000)))]:
+    channel.send(item)
+""" % limit) == [bytes(5000), bytes(5000), [bytes(5000)]]
+
+
+@pytest.mark.core
 def test_cycles_and_depth_are_dump_errors(agent):
     assert agent.run("""
 import sys

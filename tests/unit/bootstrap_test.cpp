@@ -30,6 +30,8 @@ TEST(BootstrapExplains, how_a_start_ended) {
       {"docker=c//python=p", errc::connection_lost, {127, {}, ""}, "", errc::python_not_found, "p (exit status 127)"},
       {"popen//python=p", errc::connection_lost, {126, {}, ""}, "", errc::bootstrap_failed, "p cannot be executed"},
       {"popen//python=p", errc::connection_lost, {3, {}, ""}, "", errc::bootstrap_failed, "answered: exit status 3"},
+      {"ssh=h//python=p", errc::protocol_error, {127, {}, ""}, "hi", errc::python_not_found, "seen"},
+      {"ssh=h//via=x", errc::connection_lost, {127, {}, none}, "", errc::python_not_found, "at its hop x: ssh=h: no"},
       {"popen//python=p", errc::protocol_error, {3, {}, ""}, "", errc::bootstrap_failed, "seen"},
       {"ssh=h", errc::connection_lost, {1, {}, ""}, "no logins", errc::shell_refused, "no logins"},
       {"ssh=h//python=p", errc::connection_lost, {0, {}, ""}, "hi", errc::bootstrap_failed, "hi"},
