@@ -11,6 +11,8 @@ from .items import decode
 class Outgoing:
     """An item on its way out."""
 
+    __slots__ = ("word", "view", "offset", "total", "done")
+
     def __init__(self, tag, payload):
         self.word = tag
         self.view = memoryview(payload)
@@ -27,6 +29,8 @@ class Arriving:
     holds that object, so getbuffer() writes into it and getvalue() gives it away
     without a copy; and bytes(n) is calloc, which takes memory as it is touched.
     """
+
+    __slots__ = ("tag", "total", "cost", "filled", "granted", "file", "view")
 
     def __init__(self, tag, total):
         self.tag = tag
