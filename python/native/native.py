@@ -36,13 +36,18 @@ class Gateway:
 reopen_stdio()  # here, for the warm server to do it once
 
 
+held = []  # the output's channel: an interrupt may come while an Output is made, and another task makes the next one
+
+
 def run_printing(channel, request):
     """Stands for execute() until the first task comes: by then the output's channel is open."""
     global runner
     try:
         with guard:
             if runner is run_printing:
-                runner = Output(channel_by_id(output[0]), output[1]).run
+                if not held:
+                    held.extend(map(channel_by_id, output[:1]))  # in one go: an interrupt in between would close it
+                runner = Output(held[0], output[1]).run
     except OSError as error:
         return str(error)
     return runner(channel, request)

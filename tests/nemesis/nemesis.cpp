@@ -91,7 +91,10 @@ void play(const Options& options, std::uint64_t seed) {
   if (!test::eventually(ended, 2 * end_after_death)) fail("an asynchronous operation has not completed");
   // What tasks have printed before their last word is on its way to the callback, or there.
   for (const auto& output : world.outputs())
-    if (!test::eventually([&] { return output->settled().empty(); }, end_after_death)) fail(output->settled());
+    if (!test::eventually([&] { return output.model->settled().empty(); }, end_after_death)) {
+      output.history->print(std::cout);
+      fail(output.gateway + ": " + output.model->settled());
+    }
   watchman.request_stop();
   watchman.join();
   std::size_t operations = 0;

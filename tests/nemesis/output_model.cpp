@@ -36,13 +36,15 @@ void OutputModel::printed(std::uint32_t lane, std::uint32_t count) {
 
 Verdict OutputModel::settled() const {
   const std::lock_guard lock(mutex_);
+  std::string wrong;
   for (const auto& [lane, count] : printed_) {
     const auto found = arrived_.find(lane);
     const std::uint32_t arrived = found == arrived_.end() ? 0 : found->second;
     if (arrived != count)
-      return std::to_string(arrived) + " lines of lane " + std::to_string(lane) + " came, and " +
-             std::to_string(count) + " were printed";
+      wrong += (wrong.empty() ? "" : "; ") + std::to_string(arrived) + " lines of lane " + std::to_string(lane) +
+               " came, and " + std::to_string(count) + " were printed";
   }
+  if (!wrong.empty()) return wrong + " (" + std::to_string(arrived_.size()) + " lanes came)";
   return {};
 }
 

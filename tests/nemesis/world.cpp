@@ -57,7 +57,7 @@ World::World(std::uint64_t seed) {
 void World::add(const std::shared_ptr<Host>& host) {
   const std::lock_guard lock(mutex_);
   hosts_.push_back(host);
-  if (host->has_output) outputs_.push_back(host->output);
+  if (host->has_output) outputs_.push_back({host->name, host->output, host->its_history});
 }
 
 void World::add(const std::shared_ptr<Conversation>& conversation) {
@@ -85,7 +85,7 @@ std::shared_ptr<Queue> World::pick_queue(std::uint32_t number) const {
   return queues_.empty() ? nullptr : queues_[number % queues_.size()];
 }
 
-std::vector<std::shared_ptr<OutputModel>> World::outputs() const {
+std::vector<World::Printed> World::outputs() const {
   const std::lock_guard lock(mutex_);
   return outputs_;
 }

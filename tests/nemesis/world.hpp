@@ -45,7 +45,8 @@ struct Host {
   const std::shared_ptr<OutputModel> output = std::make_shared<OutputModel>();  // the callback has it, too
   pid_t worker = 0;
   pid_t keeper = 0;
-  History history;
+  const std::shared_ptr<History> its_history = std::make_shared<History>();  // outlives it, for what comes late
+  History& history = *its_history;
 
   /// Set before anything is done that may end it.
   std::atomic<bool> was_harmed = false;
@@ -183,7 +184,13 @@ class World {
   void remove(const std::shared_ptr<Queue>& queue);
   [[nodiscard]] std::shared_ptr<Queue> pick_queue(std::uint32_t number) const;
   /// Those that print too, whether they are there or not.
-  [[nodiscard]] std::vector<std::shared_ptr<OutputModel>> outputs() const;
+  /// Of gateways that have an output, also when they are gone.
+  struct Printed {
+    std::string gateway;
+    std::shared_ptr<OutputModel> model;
+    std::shared_ptr<History> history;
+  };
+  [[nodiscard]] std::vector<Printed> outputs() const;
   [[nodiscard]] std::vector<std::shared_ptr<Host>> hosts() const;
   [[nodiscard]] std::size_t conversations() const;
   [[nodiscard]] bool is_full() const { return conversations() >= most_conversations; }
@@ -196,7 +203,7 @@ class World {
  private:
   mutable std::mutex mutex_;
   std::vector<std::shared_ptr<Host>> hosts_;
-  std::vector<std::shared_ptr<OutputModel>> outputs_;
+  std::vector<Printed> outputs_;
   std::vector<std::shared_ptr<Conversation>> conversations_;
   std::vector<std::shared_ptr<Queue>> queues_;
 };

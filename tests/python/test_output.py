@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from agent_controller import (  # noqa: E402
-    CLOSE, CREDIT, OPEN, frame, item_frames)
+    CLOSE, CREDIT, INTERRUPT, OPEN, RemoteError, frame, item_frames)
 from portable import pytest_generate_tests, python, start  # noqa: E402, F401
 
 STDOUT, STDERR = 1, 2
@@ -204,6 +204,20 @@ channel.send(total)
             elif number == task:
                 assert kind == 0x34 and struct.unpack("<q", payload) == (3000,)
                 break
+
+
+def test_an_interrupt_of_the_first_task_costs_no_other_its_output(python, tmp_path):
+    """Before it begins, what takes over sys.stdout is made; that imports ctypes, which takes its time here."""
+    (tmp_path / "ctypes.py").write_text("import time\nopen(__file__ + '.begun', 'w').close()\ntime.sleep(1)\n")
+    with start_with_output(python, env=dict(os.environ, PYTHONPATH=str(tmp_path))) as agent:
+        first = agent.remote_exec("import time; time.sleep(30)")
+        while not (tmp_path / "ctypes.py.begun").exists():
+            agent.ping()
+        agent.write(frame(INTERRUPT, first))
+        with pytest.raises(RemoteError, match="interrupted"):
+            agent.receive(first)
+        out, task = run(agent, "print('hello')")
+        assert out == {(task, STDOUT): b"hello\n"}
 
 
 def test_the_process_prints_nothing_itself(agent):
