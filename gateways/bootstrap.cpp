@@ -192,11 +192,11 @@ std::optional<std::string> Bootstrap::on_hello(const Value& value) {
 
 ConnectionEnd Bootstrap::explain(ConnectionEnd end, std::string_view noise) const {
   const TransportKind kind = spec_.kind();
-  const bool local = kind == TransportKind::popen;
   const std::string interpreter = argv_.empty() ? "the agent" : spec_.python().value_or(argv_.front());
   // What leads there, where something does: it may be the one that failed.
-  const std::string program =
-      local ? interpreter : std::string(to_string(kind)) + "=" + spec_.get(to_string(kind)).value_or("");
+  const std::string program = kind == TransportKind::popen
+                                  ? interpreter
+                                  : std::string(to_string(kind)) + "=" + spec_.get(to_string(kind)).value_or("");
   if (failure_) {  // what on_hello said, not an error of the protocol
     constexpr std::string_view prefix = "protocol error: ";
     end.code = failure_;

@@ -205,10 +205,7 @@ def deflate(text):
     with tempfile.NamedTemporaryFile() as file:
         file.write(text)
         file.flush()
-        try:
-            packed = subprocess.run(["zopfli", "--zlib", "-c", file.name], check=True, stdout=subprocess.PIPE).stdout
-        except FileNotFoundError:
-            sys.exit("bundle.py: there is no zopfli (Debian's package has that name)")
+        packed = subprocess.run(["zopfli", "--zlib", "-c", file.name], check=True, stdout=subprocess.PIPE).stdout
     assert zlib.decompress(packed) == text
     return packed
 

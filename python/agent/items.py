@@ -96,9 +96,7 @@ def dumps(item):
     data = dump(item)
     size = len(data)
     if (
-        # Up to 3.11 the pickler gives up at the recursion limit, no higher than ours by default.
-        size > 2 * MAX_DEPTH and (sys.version_info >= (3, 12) or sys.getrecursionlimit() > MAX_DEPTH or not readv)
-        and (sys.version_info < (3, 12) or data[2] != 0x95 or b"_gangway" in data or may_be_deep(item))
+        size > 2 * MAX_DEPTH and may_be_deep(item, data)
         or b"\x93" in data and sys.version_info < (3, 8)  # STACK_GLOBAL
     ):
         audit(item)
@@ -108,9 +106,13 @@ def dumps(item):
 
 
 @rare
-def may_be_deep(item):
-    """Whether there may be more than MAX_DEPTH levels: a tenth of the time of audit(). Only for what the C
-    pickler has written (from FRAME on): everything else may refer to its class, and so to all there is."""
+def may_be_deep(item, data):
+    """Whether there may be more than MAX_DEPTH levels: a tenth of the time of audit()."""
+    if sys.version_info < (3, 12):
+        # The pickler gives up at the recursion limit, no higher than ours by default.
+        return sys.getrecursionlimit() > MAX_DEPTH or not readv
+    if data[2] != 0x95 or b"_gangway" in data:
+        return True  # not of the C pickler (no FRAME), or no plain objects only: it may refer to all there is
     from gc import get_referents
 
     level = [item]
